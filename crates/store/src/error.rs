@@ -1,0 +1,63 @@
+//! Why a store could not do what it was asked.
+
+use std::sync::Arc;
+
+use crate::{Entry, Revision};
+
+/// A failed operation. Nothing was written unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An expectation did not hold.
+    #[error("operation {op}: the key is not as expected")]
+    Conflict {
+        /// The index of the operation in the transaction.
+        op: usize,
+        /// The key's entry at that moment.
+        current: Option<Arc<Entry>>,
+    },
+    /// The revision is older than the history.
+    #[error("revision {requested} has been compacted; the oldest is {oldest}")]
+    Compacted {
+        /// The revision asked for.
+        requested: Revision,
+        /// The oldest that can be had.
+        oldest: Revision,
+    },
+    /// The revision has not been reached yet.
+    #[error("revision {requested} is in the future; the newest is {newest}")]
+    Future {
+        /// The revision asked for.
+        requested: Revision,
+        /// The newest.
+        newest: Revision,
+    },
+    /// The watcher read too slowly and was ended; it may resume after the last revision that it saw.
+    #[error("the watcher fell behind by more than {limit} events")]
+    SlowWatcher {
+        /// How many events may wait for one watcher.
+        limit: usize,
+    },
+    /// Too many commits wait already.
+    #[error("{waiting} commits are waiting to be written")]
+    Overloaded {
+        /// How many.
+        waiting: usize,
+    },
+    /// Another process has the data directory open.
+    #[error("the data directory {0} is in use by another process")]
+    InUse(std::path::PathBuf),
+    /// What is on the disk cannot be read.
+    #[error("{path}: {detail}")]
+    Corrupt {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The engine failed; whether a commit in flight was written is not known.
+    #[error("the storage engine failed")]
+    Engine(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
