@@ -1,1 +1,18 @@
-//! See the crate's description in Cargo.toml.
+//! The object tree of the Kubernetes API, and the words that speak of it.
+//!
+//! [`Value`] is the tree; [`FieldPath`] names a place in it; [`FieldError`] says what is wrong there, and
+//! [`Status`] says so to a client. Nothing here knows async, I/O, the clock, or the name of any kind.
+
+pub mod field_error;
+pub mod field_path;
+pub mod gvk;
+pub mod meta;
+pub mod status;
+pub mod value;
+
+pub use compact_str::CompactString as Str;
+pub use field_error::{ErrorType, FieldError};
+pub use field_path::FieldPath;
+pub use gvk::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use status::{Cause, Reason, Status};
+pub use value::{Map, Value};
