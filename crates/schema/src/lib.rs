@@ -1,1 +1,9 @@
-//! See the crate's description in Cargo.toml.
+//! The schema engine: what an object of a kind looks like, and everything that follows from it.
+//!
+//! A [`Schema`] is a handle on one type of a [`SchemaSet`]. Built-in kinds and CustomResourceDefinitions
+//! both become such sets; from there on nothing tells them apart. Nothing here knows async, I/O, the
+//! clock (time is an argument), or the name of any kind.
+
+pub mod types;
+
+pub use types::{Field, ListSemantics, ObjectType, Presence, Schema, SchemaSet, Shape, Type, TypeId};
