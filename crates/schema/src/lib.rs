@@ -4,6 +4,14 @@
 //! both become such sets; from there on nothing tells them apart. Nothing here knows async, I/O, the
 //! clock (time is an argument), or the name of any kind.
 
+pub mod complete;
+pub mod decode;
+pub mod default;
+pub mod managed;
+pub mod patch;
 pub mod types;
 
+pub use complete::{complete, normalise};
+pub use decode::Decoded;
+pub use default::default;
 pub use types::{Field, ListSemantics, ObjectType, Presence, Schema, SchemaSet, Shape, Type, TypeId};

@@ -1,0 +1,91 @@
+//! What Go's encoder would have written: fields that are always there, and no zero values elsewhere.
+
+use sampan_model::{Map, Value};
+
+use crate::types::{Presence, Schema, SchemaSet, Shape, TypeId};
+
+/// Adds what [`Presence::Always`] promises, inside every object that is there.
+pub fn complete(schema: &Schema, value: &mut Value) {
+    complete_in(schema.set(), schema.id(), value);
+}
+
+fn complete_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
+    match (&set.get(id).shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            for field in &object.fields {
+                match map.get_mut(&field.name) {
+                    Some(value) => complete_in(set, field.ty, value),
+                    None if field.presence == Presence::Always => {
+                        let mut zero = zero(set, field.ty);
+                        complete_in(set, field.ty, &mut zero);
+                        map.insert(field.name.clone(), zero);
+                    }
+                    None => {}
+                }
+            }
+        }
+        (Shape::Map { values, .. }, Value::Object(map)) => {
+            for (_, value) in map.iter_mut() {
+                complete_in(set, *values, value);
+            }
+        }
+        (Shape::List { items, .. }, Value::Array(list)) => {
+            for value in list {
+                complete_in(set, *items, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What an absent field of this type is written as when it is always written.
+fn zero(set: &SchemaSet, id: TypeId) -> Value {
+    match set.get(id).shape {
+        Shape::Object(_) => Value::Object(Map::new()),
+        Shape::String | Shape::Bytes => Value::String("".into()),
+        Shape::Int32 | Shape::Int64 | Shape::Number | Shape::IntOrString => Value::Int(0),
+        Shape::Boolean => Value::Bool(false),
+        Shape::Quantity => Value::String("0".into()),
+        _ => Value::Null,
+    }
+}
+
+/// Drops again what code that changed the tree may have left: nulls, and zero values that are not kept.
+pub fn normalise(schema: &Schema, value: &mut Value) {
+    normalise_in(schema.set(), schema.id(), value);
+}
+
+fn normalise_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
+    match (&set.get(id).shape, value) {
+        (Shape::Object(object), Value::Object(map)) => map.retain(|name, value| {
+            let Some(field) = object.field(name) else { return true };
+            normalise_in(set, field.ty, value);
+            match field.presence {
+                Presence::Always => true,
+                Presence::KeepZero => !value.is_null() || set.get(field.ty).nullable,
+                Presence::OmitZero => !is_zero(set, field.ty, value),
+            }
+        }),
+        (Shape::Map { values, .. }, Value::Object(map)) => {
+            for (_, value) in map.iter_mut() {
+                normalise_in(set, *values, value);
+            }
+        }
+        (Shape::List { items, .. }, Value::Array(list)) => {
+            for value in list {
+                normalise_in(set, *items, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether `omitempty` leaves the value out. An empty object stays: its field is a pointer.
+pub(crate) fn is_zero(set: &SchemaSet, id: TypeId, value: &Value) -> bool {
+    let ty = set.get(id);
+    match value {
+        Value::Null => !ty.nullable,
+        Value::Object(map) => map.is_empty() && matches!(ty.shape, Shape::Map { .. }),
+        _ => value.is_empty(),
+    }
+}

@@ -1,0 +1,38 @@
+//! Fills in the defaults that a schema states, inside the objects that are there.
+
+use sampan_model::Value;
+
+use crate::types::{Schema, SchemaSet, Shape, TypeId};
+
+/// Sets each field that is absent, and has a default, to it.
+pub fn default(schema: &Schema, value: &mut Value) {
+    default_in(schema.set(), schema.id(), value);
+}
+
+fn default_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
+    match (&set.get(id).shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            for field in &object.fields {
+                if let Some(default) = &field.default
+                    && map.get(&field.name).is_none_or(|v| v.is_null() && !set.get(field.ty).nullable)
+                {
+                    map.insert(field.name.clone(), default.clone());
+                }
+                if let Some(value) = map.get_mut(&field.name) {
+                    default_in(set, field.ty, value);
+                }
+            }
+        }
+        (Shape::Map { values, .. }, Value::Object(map)) => {
+            for (_, value) in map.iter_mut() {
+                default_in(set, *values, value);
+            }
+        }
+        (Shape::List { items, .. }, Value::Array(list)) => {
+            for value in list {
+                default_in(set, *items, value);
+            }
+        }
+        _ => {}
+    }
+}
