@@ -1,1 +1,17 @@
-//! See the crate's description in Cargo.toml.
+//! One generic API server for every kind.
+//!
+//! A request passes [`listener`](self) -> chain -> registry -> store and back; the folders stand in that
+//! order. A kind is a [`Resource`]: data, and a [`Strategy`] where it needs one. This crate never names a
+//! built-in kind.
+
+pub mod resource;
+pub mod strategy;
+pub mod subresource;
+pub mod table;
+pub mod user;
+
+pub use resource::{Resource, SelectableField, Verb, Verbs};
+pub use strategy::{Context, Lookup, Strategy};
+pub use subresource::Subresource;
+pub use table::{Column, TableConvertor};
+pub use user::User;

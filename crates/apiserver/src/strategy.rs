@@ -1,0 +1,164 @@
+//! What a kind does differently from every other: hooks named for the phase of a write in which they run.
+//!
+//! All of them are synchronous functions of what they are given. What they need to know of other objects
+//! they read through [`Lookup`], which is one snapshot of the live state; what they must write beside
+//! the object goes into the same transaction by [`Context::also`].
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use sampan_model::{FieldError, GroupResource, Status, Value};
+use sampan_schema::managed::FieldSet;
+use sampan_store::Op;
+
+use crate::{Resource, User};
+
+/// Reads other objects as they are in one snapshot.
+pub trait Lookup {
+    /// The object of that resource (in the storage's group), or `None`. `namespace` is empty for cluster scope.
+    fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value>;
+    /// All objects of that resource; `namespace` empty: of all namespaces.
+    fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value>;
+    /// Whether a raw key of the store exists (reservations that are no objects).
+    fn has_key(&self, key: &str) -> bool;
+    /// The raw keys with a prefix, in order.
+    fn keys(&self, prefix: &str) -> Vec<String>;
+}
+
+/// The circumstances of a write.
+pub struct Context<'a> {
+    /// The resource that is written.
+    pub resource: &'a Resource,
+    /// The subresource through which, if any.
+    pub subresource: &'a str,
+    /// Who writes.
+    pub user: &'a User,
+    /// When.
+    pub now: Timestamp,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Other objects.
+    pub lookup: &'a dyn Lookup,
+    also: RefCell<Vec<Op>>,
+    warnings: RefCell<Vec<String>>,
+}
+
+impl<'a> Context<'a> {
+    /// Circumstances with nothing to warn of or to write beside yet.
+    pub fn new(
+        resource: &'a Resource,
+        subresource: &'a str,
+        user: &'a User,
+        now: Timestamp,
+        dry_run: bool,
+        lookup: &'a dyn Lookup,
+    ) -> Self {
+        Self { resource, subresource, user, now, dry_run, lookup, also: RefCell::default(), warnings: RefCell::default() }
+    }
+
+    /// Adds an operation to the transaction that writes the object: an allocation, say, which must not
+    /// outlive a failed write nor be missing after a successful one. A conflict in it makes the engine
+    /// run the write again on a newer snapshot.
+    pub fn also(&self, op: Op) {
+        self.also.borrow_mut().push(op);
+    }
+
+    /// Adds a `Warning` header to the answer.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.borrow_mut().push(text.into());
+    }
+
+    /// What was added by [`Context::also`] and [`Context::warn`], taken out.
+    pub fn take(&self) -> (Vec<Op>, Vec<String>) {
+        (self.also.take(), self.warnings.take())
+    }
+}
+
+/// How a deletion without options treats dependents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dependents {
+    /// They are collected in the background.
+    Background,
+    /// They stay, without their owner.
+    Orphan,
+}
+
+/// What a kind does differently; the defaults are what most kinds do.
+///
+/// The phases of a create: decode, schema defaults, [`default`](Strategy::default), mutating admission,
+/// [`prepare_for_create`](Strategy::prepare_for_create), [`validate`](Strategy::validate), managed fields,
+/// validating admission, commit. An update has the same phases with `old`, the object as it is stored.
+pub trait Strategy: Send + Sync + std::fmt::Debug {
+    /// Sets defaults that depend on other fields (the schema's own are set already). Must be idempotent.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Clears what a client may not set (status), and sets what the server sets.
+    fn prepare_for_create(&self, _cx: &Context<'_>, _object: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// The same for an update: restores from `old` what this endpoint may not change, raises the generation.
+    fn prepare_for_update(&self, _cx: &Context<'_>, _object: &mut Value, _old: &Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Whether `name` may be a name; upstream's sentences if not. `prefix`: it is a `generateName`.
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        sampan_model::name::is_dns1123_subdomain_name(name, prefix)
+    }
+
+    /// What is wrong with a new object (its metadata is checked by the engine).
+    fn validate(&self, _cx: &Context<'_>, _object: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// What is wrong with a changed object (its metadata is checked by the engine).
+    fn validate_update(&self, _cx: &Context<'_>, _object: &Value, _old: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Sentences for `Warning` headers; `old` is `None` on create.
+    fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What is to happen in the same transaction when the object finally goes (an allocation given back).
+    fn on_delete(&self, _cx: &Context<'_>, _object: &Value) {}
+
+    /// Fields that this endpoint never owns in managed fields because it resets them.
+    fn reset_fields(&self) -> Option<&FieldSet> {
+        None
+    }
+
+    /// Whether a PUT to a missing name creates.
+    fn allow_create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether a PUT without a resourceVersion is accepted.
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Seconds of grace that a deletion of `object` gets; `requested` is what the client asked for. `None`:
+    /// the kind has no graceful deletion and goes at once.
+    fn grace_period_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// What happens to dependents when the client does not say.
+    fn default_dependents(&self) -> Dependents {
+        Dependents::Background
+    }
+
+    /// Whether a deletion answers with the object rather than a Status.
+    fn delete_returns_object(&self) -> bool {
+        false
+    }
+}
+
+/// A kind that does nothing differently.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Plain;
+
+impl Strategy for Plain {}

@@ -1,0 +1,92 @@
+//! What only some kinds have below an object's path: status, scale, binding, eviction, log, exec ...
+//!
+//! The descriptor carries the implementation; the engine knows only these four shapes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sampan_model::{GroupVersionKind, Status, Str, Value};
+use sampan_schema::Schema;
+
+use crate::{Context, Strategy, Verbs};
+
+/// A subresource of a [`crate::Resource`].
+#[derive(Debug)]
+pub struct Subresource {
+    /// Its name in the path, `status`.
+    pub name: Str,
+    /// The kind of its bodies.
+    pub kind: GroupVersionKind,
+    /// What can be done with it.
+    pub verbs: Verbs,
+    /// What its bodies look like.
+    pub schema: Schema,
+    /// What it does.
+    pub behaviour: Behaviour,
+}
+
+/// The shapes of subresources.
+#[derive(Debug)]
+pub enum Behaviour {
+    /// The same object, written by other rules: `status`, `resize`, `ephemeralcontainers`, `approval`, `finalize`.
+    Part(Arc<dyn Strategy>),
+    /// Another kind that shows and changes some fields of the object: `scale`.
+    Projection(Arc<dyn Projection>),
+    /// Something that is asked of the object by a POST: `binding`, `eviction`, `token`.
+    Action(Arc<dyn Action>),
+    /// A connection to somewhere else: `exec`, `log`, `proxy`. Answered by what a later layer installs; 501 until then.
+    Connect(Arc<dyn Connect>),
+}
+
+/// Shows an object as another kind, and writes that kind back into it.
+pub trait Projection: Send + Sync + std::fmt::Debug {
+    /// The object as the subresource's kind, with metadata (name, namespace, uid, resourceVersion, creationTimestamp).
+    fn read(&self, object: &Value) -> Result<Value, Status>;
+    /// Writes the fields of `projected` into `object`.
+    fn write(&self, object: &mut Value, projected: &Value) -> Result<(), Status>;
+    /// What is wrong with `projected`.
+    fn validate(&self, projected: &Value) -> Vec<sampan_model::FieldError>;
+    /// Where a field of the projection stands in the object, for managed fields: pairs of (object path, projection
+    /// path), each a list of field names.
+    fn field_paths(&self) -> &'static [(&'static [&'static str], &'static [&'static str])];
+}
+
+/// Reads and changes the parent of an [`Action`], by the same engine that serves the resource itself.
+#[async_trait]
+pub trait Parent: Send + Sync {
+    /// The object that the path names, or 404.
+    async fn get(&self) -> Result<Value, Status>;
+    /// Changes the object: `change` runs on the newest state, again after a conflict. Rules of the main resource are not applied.
+    async fn update(
+        &self,
+        change: &(dyn for<'a> Fn(&Context<'a>, &mut Value) -> Result<(), Status> + Send + Sync),
+    ) -> Result<Value, Status>;
+    /// Deletes the object with DeleteOptions, as a client's DELETE does.
+    async fn delete(&self, options: &Value) -> Result<Value, Status>;
+    /// The objects of another resource (in the storage's group) in a namespace.
+    fn list(&self, resource: &sampan_model::GroupResource, namespace: &str) -> Vec<Value>;
+    /// Changes another object in the same way; 404 when it is not there.
+    async fn update_other(
+        &self,
+        resource: &sampan_model::GroupResource,
+        namespace: &str,
+        name: &str,
+        change: &(dyn Fn(&mut Value) -> Result<(), Status> + Send + Sync),
+    ) -> Result<Value, Status>;
+    /// The query parameter `dryRun=All` was given.
+    fn dry_run(&self) -> bool;
+}
+
+/// Something that is asked of an object by a POST.
+#[async_trait]
+pub trait Action: Send + Sync + std::fmt::Debug {
+    /// Does it. The answer is a body of the subresource's kind, or a success [`Status`] as a tree.
+    async fn create(&self, parent: &dyn Parent, body: Value) -> Result<Value, Status>;
+}
+
+/// A connection to somewhere else.
+#[async_trait]
+pub trait Connect: Send + Sync + std::fmt::Debug {
+    /// What a GET without an upgrade answers: content type and text; or why not.
+    async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status>;
+}
