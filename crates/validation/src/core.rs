@@ -1,0 +1,1 @@
+//! The core group: configuration, namespaces, nodes, pods, services, storage claims and quotas.
