@@ -7,6 +7,7 @@ pub mod field_error;
 pub mod field_path;
 pub mod gvk;
 pub mod meta;
+pub mod name;
 pub mod status;
 pub mod value;
 
