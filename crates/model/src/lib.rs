@@ -8,6 +8,7 @@ pub mod field_path;
 pub mod gvk;
 pub mod meta;
 pub mod name;
+pub mod quantity;
 pub mod status;
 pub mod value;
 
@@ -15,5 +16,6 @@ pub use compact_str::CompactString as Str;
 pub use field_error::{ErrorType, FieldError};
 pub use field_path::FieldPath;
 pub use gvk::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use quantity::Quantity;
 pub use status::{Cause, Reason, Status};
 pub use value::{Map, Value};

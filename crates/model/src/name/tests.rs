@@ -117,8 +117,8 @@ fn numbers_are_checked_against_their_range() {
 
 #[test]
 fn domains_are_checked_with_their_path() {
-    let path = FieldPath::field("f");
     type Check = fn(&FieldPath, &str) -> Vec<FieldError>;
+    let path = FieldPath::field("f");
     let rows: &[(Check, &str, &str)] = &[
         (is_fully_qualified_name, "a.b.c", ""),
         (is_fully_qualified_name, "", "f: Required value"),
