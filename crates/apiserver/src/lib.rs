@@ -4,14 +4,20 @@
 //! order. A kind is a [`Resource`]: data, and a [`Strategy`] where it needs one. This crate never names a
 //! built-in kind.
 
+pub mod admission;
+pub mod catalog;
+pub mod encode;
+pub mod http_io;
+pub mod registry;
+pub mod request_info;
 pub mod resource;
 pub mod strategy;
 pub mod subresource;
 pub mod table;
 pub mod user;
 
-pub use resource::{Resource, SelectableField, Verb, Verbs};
+pub use resource::{Conversion, Resource, SelectableField, Verb, Verbs};
 pub use strategy::{Context, Lookup, Strategy};
-pub use subresource::Subresource;
+pub use subresource::{Behaviour, Subresource};
 pub use table::{Column, TableConvertor};
 pub use user::User;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sampan_model::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Str, Value};
 use sampan_schema::Schema;
 
-use crate::{Strategy, Subresource, TableConvertor};
+use crate::{Strategy, Subresource, TableConvertor, subresource::Virtual};
 
 /// A verb of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,8 +123,21 @@ pub struct Resource {
     pub selectable_fields: Vec<SelectableField>,
     /// Its subresources.
     pub subresources: Vec<Subresource>,
+    /// How its objects differ from those that are stored; `None` when only `apiVersion` does.
+    pub conversion: Option<Conversion>,
+    /// What answers instead of the store, for resources that are not stored.
+    pub virtual_resource: Option<Arc<dyn Virtual>>,
     /// The `Warning` that answers carry because this version is deprecated.
     pub deprecation_warning: Option<String>,
+}
+
+/// The way between a version and the one that is stored. Neither direction touches `apiVersion` and `kind`.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversion {
+    /// From this version to the stored one.
+    pub to_storage: fn(Value) -> Value,
+    /// From the stored version to this one.
+    pub from_storage: fn(Value) -> Value,
 }
 
 /// A field that field selectors know.

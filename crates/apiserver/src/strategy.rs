@@ -19,6 +19,8 @@ pub trait Lookup {
     fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value>;
     /// All objects of that resource; `namespace` empty: of all namespaces.
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value>;
+    /// Whether that object exists.
+    fn exists(&self, resource: &GroupResource, namespace: &str, name: &str) -> bool;
     /// Whether a raw key of the store exists (reservations that are no objects).
     fn has_key(&self, key: &str) -> bool;
     /// The raw keys with a prefix, in order.
@@ -104,7 +106,7 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
 
     /// Whether `name` may be a name; upstream's sentences if not. `prefix`: it is a `generateName`.
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-        sampan_model::name::is_dns1123_subdomain_name(name, prefix)
+        sampan_model::name::name_is_dns_subdomain(name, prefix)
     }
 
     /// What is wrong with a new object (its metadata is checked by the engine).
@@ -145,6 +147,15 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
     fn grace_period_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
         None
     }
+
+    /// Whether something besides `metadata.finalizers` keeps a deleted object (the finalizers in a
+    /// namespace's spec).
+    fn holds_deletion(&self, _object: &Value) -> bool {
+        false
+    }
+
+    /// What a deletion that does not remove the object at once changes in it (a namespace's phase).
+    fn prepare_for_deletion(&self, _object: &mut Value) {}
 
     /// What happens to dependents when the client does not say.
     fn default_dependents(&self) -> Dependents {

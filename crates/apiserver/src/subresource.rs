@@ -90,3 +90,24 @@ pub trait Connect: Send + Sync + std::fmt::Debug {
     /// What a GET without an upgrade answers: content type and text; or why not.
     async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status>;
 }
+
+/// A resource that is not stored: what it shows is asked for (reviews), or found elsewhere.
+///
+/// Methods that a resource does not have are not called: its verbs say which it has.
+#[async_trait]
+pub trait Virtual: Send + Sync + std::fmt::Debug {
+    /// Answers a POST.
+    async fn create(&self, user: &crate::User, namespace: &str, body: Value) -> Result<Value, Status> {
+        let _ = (user, namespace, body);
+        Err(Status::not_implemented("the server does not answer this yet"))
+    }
+    /// One object, `None` when there is none of that name.
+    async fn get(&self, name: &str) -> Result<Option<Value>, Status> {
+        let _ = name;
+        Ok(None)
+    }
+    /// All objects.
+    async fn list(&self) -> Result<Vec<Value>, Status> {
+        Ok(Vec::new())
+    }
+}
