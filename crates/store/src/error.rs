@@ -37,6 +37,9 @@ pub enum Error {
         /// How many events may wait for one watcher.
         limit: usize,
     },
+    /// The transaction makes no sense, whatever the state.
+    #[error("the transaction is not valid: {0}")]
+    InvalidTxn(&'static str),
     /// Too many commits wait already.
     #[error("{waiting} commits are waiting to be written")]
     Overloaded {
@@ -60,4 +63,15 @@ pub enum Error {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    /// The same failure, for another who waited for the same thing.
+    pub(crate) fn share(&self) -> Self {
+        match self {
+            Self::Engine(source) => Self::Engine(Arc::clone(source)),
+            Self::Corrupt { path, detail } => Self::Corrupt { path: path.clone(), detail: detail.clone() },
+            _ => Self::Closed,
+        }
+    }
 }

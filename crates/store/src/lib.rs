@@ -7,6 +7,10 @@
 
 mod entry;
 mod error;
+mod history;
+mod hub;
+mod live;
+mod metrics;
 mod txn;
 mod watcher;
 
@@ -18,7 +22,7 @@ pub use entry::{Entry, Memo};
 pub use error::Error;
 pub use state::Snapshot;
 pub use txn::{Committed, Expect, NewValue, Op, Txn};
-pub use watcher::{Event, EventKind, Watcher};
+pub use watcher::{Batch, Event, EventKind, Watcher};
 
 /// A position in the history of the whole store: every commit has the next one. 0 is before the first.
 pub type Revision = u64;

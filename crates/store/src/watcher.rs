@@ -1,10 +1,10 @@
 //! A watcher's end of the watch hub.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
-use crate::{Entry, Error, Revision};
+use crate::hub::{Hub, Seat};
+use crate::{Entry, Error, Memo, Revision};
 
 /// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,4 +26,107 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The entry before, if there was one.
     pub previous: Option<Arc<Entry>>,
+    /// Whatever a reader derived from the event: an encoded frame, say.
+    pub frame: Memo,
+}
+
+/// All events that were waiting for a watcher, in order. What it holds is shared with the other watchers.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Kept apart, since one is all there is mostly, and then nothing needs to be allocated.
+    first: Option<Part>,
+    rest: Vec<Part>,
+    len: usize,
+}
+
+/// The events of one group of commits for one prefix. Never empty.
+pub(crate) type Part = Arc<[Arc<Event>]>;
+
+impl Batch {
+    /// The events, from old to new.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.first.iter().chain(&self.rest).flat_map(|part| part.iter())
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none. A watcher gives no such batch.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn push(&mut self, part: Part) {
+        self.len += part.len();
+        if self.first.is_none() {
+            self.first = Some(part);
+        } else {
+            self.rest.push(part);
+        }
+    }
+
+    pub(crate) fn first_revision(&self) -> Option<Revision> {
+        Some(self.first.as_ref()?.first()?.revision)
+    }
+
+    fn last_revision(&self) -> Option<Revision> {
+        Some(self.rest.last().or(self.first.as_ref())?.last()?.revision)
+    }
+}
+
+/// Receives the events of one prefix. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Watcher {
+    hub: Arc<Hub>,
+    seat: Arc<Seat>,
+    /// From the history; it comes before anything that waits at the seat.
+    replay: Option<Batch>,
+    seen: Revision,
+}
+
+impl Watcher {
+    pub(crate) fn new(hub: Arc<Hub>, seat: Arc<Seat>, replay: Batch, after: Revision) -> Self {
+        let replay = Some(replay).filter(|batch| !batch.is_empty());
+        Self { hub, seat, replay, seen: after }
+    }
+
+    /// All events that are waiting, or else the next ones. May be cancelled without loss.
+    ///
+    /// After an error the watch is over: [`Error::SlowWatcher`] when too many events were waiting, once
+    /// those that were waiting have been given; [`Error::Closed`] when the store was closed.
+    pub async fn next(&mut self) -> Result<Batch, Error> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same, for those who write a stream.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Batch, Error>> {
+        let batch = match self.replay.take() {
+            Some(batch) => batch,
+            None => match self.seat.poll_take(cx) {
+                Poll::Ready(Ok(batch)) => batch,
+                other => return other,
+            },
+        };
+        self.seen = batch.last_revision().unwrap_or(self.seen);
+        Poll::Ready(Ok(batch))
+    }
+
+    /// The newest revision up to which this watcher has been given everything, events of other prefixes
+    /// included: a watch that resumes after it misses nothing.
+    pub fn progress(&self) -> Revision {
+        if self.replay.is_some() {
+            return self.seen;
+        }
+        // Read before the seat is looked at: what was offered up to it is at the seat already.
+        let offered = self.hub.offered();
+        self.seat.progress(offered).map_or(self.seen, |revision| revision.max(self.seen))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.hub.leave(&self.seat);
+    }
 }

@@ -1,0 +1,1 @@
+//! What a store is, in tests that every engine runs.

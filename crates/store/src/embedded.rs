@@ -1,0 +1,151 @@
+//! The embedded engine: the live state in memory, every commit in a SQLite file before it is acknowledged.
+//!
+//! One writer thread takes all transactions that wait, checks their expectations, appends their events
+//! to the log in one SQLite transaction, syncs once, publishes once, and answers.
+
+mod checkpoint;
+mod database;
+mod directory;
+mod log;
+mod pending;
+mod recovery;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, oneshot};
+
+pub use crate::history::HistoryLimits;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::{Committed, Error, Revision, Snapshot, Store, Txn, Watcher};
+
+use writer::{Request, Writer};
+
+/// How to open the store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; it is made if it does not exist. `None`: nothing is kept on a disk.
+    pub dir: Option<PathBuf>,
+    /// How much of the past is kept.
+    pub history: HistoryLimits,
+    /// How many transactions may wait to be written before further ones are refused.
+    pub queue_limit: usize,
+    /// How many events may wait for one watcher before it is ended.
+    pub watcher_limit: usize,
+}
+
+impl Options {
+    /// The defaults, with a data directory.
+    pub fn new(dir: impl AsRef<Path>) -> Self {
+        Self { dir: Some(dir.as_ref().to_owned()), ..Self::in_memory() }
+    }
+
+    /// The defaults, without a disk.
+    pub fn in_memory() -> Self {
+        Self { dir: None, history: HistoryLimits::default(), queue_limit: 4096, watcher_limit: 4096 }
+    }
+}
+
+/// The embedded engine.
+#[derive(Debug)]
+pub struct Embedded {
+    live: Arc<Live>,
+    metrics: Metrics,
+    queue_limit: usize,
+    /// `None` once it is closed.
+    queue: RwLock<Option<mpsc::Sender<Request>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Opens the store, and waits until its state is in memory.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let metrics = Metrics::default();
+        let (queue, requests) = mpsc::channel(options.queue_limit.max(1));
+        let writer = Writer::open(&options, requests, metrics.clone())?;
+        let live = writer.live();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| Error::Engine(Arc::new(error)))?;
+        Ok(Self {
+            live,
+            metrics,
+            queue_limit: options.queue_limit.max(1),
+            queue: RwLock::new(Some(queue)),
+            writer: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// An empty store that lives in memory only; otherwise the same.
+    pub fn in_memory() -> Self {
+        Self::open(Options::in_memory()).expect("nothing of it is on a disk, and a thread can be started")
+    }
+
+    /// Writes what waits already, ends the watchers, closes the file, and waits until that is done.
+    /// Snapshots can be read on; commits are answered with [`Error::Closed`]. Dropping the store does the same.
+    pub fn close(&self) {
+        drop(self.queue.write().take());
+        if let Some(thread) = self.writer.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer has panicked");
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Embedded {
+    fn snapshot(&self) -> Snapshot {
+        self.live.snapshot()
+    }
+
+    async fn fresh_snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(self.live.snapshot())
+    }
+
+    fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, Error> {
+        self.live.snapshot_at(revision)
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<Committed, Error> {
+        pending::validate(&txn)?;
+        let (reply, answer) = oneshot::channel();
+        let sent = match &*self.queue.read() {
+            Some(queue) => {
+                let sent = queue.try_send(Request { txn, reply });
+                self.metrics.queue.set((self.queue_limit - queue.capacity().min(self.queue_limit)) as i64);
+                sent
+            }
+            None => return Err(Error::Closed),
+        };
+        sent.map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded { waiting: self.queue_limit },
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Result<Watcher, Error> {
+        self.live.watch(prefix, after)
+    }
+
+    fn oldest_revision(&self) -> Revision {
+        self.live.oldest()
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+}

@@ -1,0 +1,190 @@
+//! The log and its fold, as SQL.
+//!
+//! `events` takes every commit. `objects` is the state at the revision up to which `events` has been
+//! trimmed, so state plus events give both the live state and an exact history after a restart.
+//! A row's id is its revision and its place in it; so an object's row is found by the revision of the
+//! entry, both tables only ever grow at their ends, and neither needs an index.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+use crate::history::History;
+use crate::state::State;
+use crate::{Entry, Error, Event, EventKind, Memo, Revision};
+
+use super::database;
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE events (id INTEGER PRIMARY KEY, type INTEGER NOT NULL, key TEXT NOT NULL, value BLOB);
+    CREATE TABLE objects (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB NOT NULL);
+";
+
+/// The bits of an id below the revision.
+const PLACE_BITS: u32 = 12;
+
+/// How many operations a transaction may have.
+pub(super) const MAX_OPS: usize = 1 << PLACE_BITS;
+
+const PUT: i64 = 0;
+const DELETE: i64 = 1;
+
+/// What a row is called.
+#[expect(clippy::cast_possible_wrap, reason = "2^51 revisions last for thousands of years of commits")]
+fn id(revision: Revision, place: usize) -> i64 {
+    (revision << PLACE_BITS | place as u64) as i64
+}
+
+/// Events with their ids. They begin with the first of a revision.
+fn with_ids(events: &[Arc<Event>]) -> impl Iterator<Item = (i64, &Arc<Event>)> {
+    let (mut revision, mut place) = (0, 0);
+    events.iter().map(move |event| {
+        place = if event.revision == revision { place + 1 } else { 0 };
+        revision = event.revision;
+        (id(revision, place), event)
+    })
+}
+
+/// Appends events and, if there is something to trim, folds it, all durably or not at all.
+/// `trim` holds the oldest events of the log; `oldest` is the revision after which they begin.
+pub(super) fn commit(
+    connection: &mut Connection,
+    events: &[Arc<Event>],
+    trim: &[Arc<Event>],
+    oldest: Revision,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut insert = transaction
+            .prepare_cached("INSERT INTO events (id, type, key, value) VALUES (?1, ?2, ?3, ?4)")?;
+        for (id, event) in with_ids(events) {
+            let own = event.entry.revision == event.revision;
+            let kind = if event.kind == EventKind::Put { PUT } else { DELETE };
+            insert.execute(params![id, kind, &*event.entry.key, own.then_some(&event.entry.value[..])])?;
+        }
+    }
+    fold(&transaction, trim, oldest)?;
+    transaction.commit()
+}
+
+fn fold(connection: &Connection, trim: &[Arc<Event>], oldest: Revision) -> rusqlite::Result<()> {
+    let Some(last) = trim.last() else { return Ok(()) };
+    let newest_of_key: HashMap<&str, Revision> = trim.iter().map(|e| (&*e.entry.key, e.revision)).collect();
+    let mut delete =
+        connection.prepare_cached("DELETE FROM objects WHERE id BETWEEN ?1 AND ?2 AND key = ?3")?;
+    let mut insert = connection.prepare_cached("INSERT INTO objects (id, key, value) VALUES (?1, ?2, ?3)")?;
+    for (row, event) in with_ids(trim) {
+        let key = &*event.entry.key;
+        // What was written after `oldest` and replaced before the end of `trim` never gets there.
+        if let Some(previous) = event.previous.as_ref().filter(|p| p.revision <= oldest) {
+            delete.execute(params![id(previous.revision, 0), id(previous.revision, MAX_OPS - 1), key])?;
+        }
+        if event.kind == EventKind::Put && newest_of_key[key] == event.revision {
+            insert.execute(params![row, key, &event.entry.value[..]])?;
+        }
+    }
+    let mut forget = connection.prepare_cached("DELETE FROM events WHERE id <= ?1")?;
+    forget.execute(params![id(last.revision, MAX_OPS - 1)])?;
+    Ok(())
+}
+
+/// Reads everything.
+pub(super) fn load(connection: &Connection, path: &Path) -> Result<(State, History), Error> {
+    let failed = |error| database::error(path, error);
+    let mut query = connection.prepare("SELECT id, key, value FROM objects ORDER BY id").map_err(failed)?;
+    let mut rows = query.query([]).map_err(failed)?;
+    let mut objects = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        objects.push(Arc::new(entry(row, 1, 2, revision(row).map_err(failed)?).map_err(failed)?));
+    }
+    let (folded, count) = (objects.iter().map(|e| e.revision).max().unwrap_or(0), objects.len());
+    let mut state = State::build(folded, objects);
+    if state.len() != count {
+        return Err(database::corrupt(path, "a key has two objects"));
+    }
+    let first: Option<i64> =
+        connection.query_row("SELECT min(id) FROM events", [], |row| row.get(0)).map_err(failed)?;
+    let oldest = first.map_or(folded, |id| (id as Revision >> PLACE_BITS) - 1);
+    if oldest < folded {
+        return Err(database::corrupt(path, "the log begins before the objects end"));
+    }
+    state.revision = oldest;
+    let mut history = History::new(oldest);
+    for event in load_events(connection, path, &mut state)? {
+        history.push(event);
+    }
+    Ok((state, history))
+}
+
+/// Reads the events after a state's revision, and applies them to it.
+pub(super) fn load_events(
+    connection: &Connection,
+    path: &Path,
+    state: &mut State,
+) -> Result<Vec<Arc<Event>>, Error> {
+    let failed = |error| database::error(path, error);
+    let mut query = connection
+        .prepare("SELECT id, key, value, type FROM events WHERE id > ?1 ORDER BY id")
+        .map_err(failed)?;
+    let mut rows = query.query(params![id(state.revision, MAX_OPS - 1)]).map_err(failed)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let revision = revision(row).map_err(failed)?;
+        if revision != state.revision && revision != state.revision + 1 {
+            return Err(database::corrupt(path, "the log has a gap"));
+        }
+        let kind =
+            if row.get::<_, i64>(3).map_err(failed)? == PUT { EventKind::Put } else { EventKind::Delete };
+        let key = row.get_ref(1).and_then(|key| Ok(key.as_str()?)).map_err(failed)?;
+        let previous = state.get(key).cloned();
+        let has_value = row.get_ref(2).map_err(failed)? != rusqlite::types::ValueRef::Null;
+        let entry = match (&previous, kind) {
+            (Some(previous), EventKind::Delete) if !has_value => Arc::clone(previous),
+            (None, EventKind::Delete) => {
+                return Err(database::corrupt(path, "the log removes what is not there"));
+            }
+            _ => {
+                let mut entry = entry(row, 1, 2, revision).map_err(failed)?;
+                if let Some(previous) = &previous {
+                    entry.key = Arc::clone(&previous.key);
+                }
+                Arc::new(entry)
+            }
+        };
+        let event = Arc::new(Event { kind, revision, entry, previous, frame: Memo::default() });
+        state.apply(&event);
+        events.push(event);
+    }
+    Ok(events)
+}
+
+/// The revision before the oldest event on the disk.
+pub(super) fn oldest(connection: &Connection, path: &Path) -> Result<Option<Revision>, Error> {
+    let first: Option<i64> = connection
+        .query_row("SELECT min(id) FROM events", [], |row| row.get(0))
+        .map_err(|error| database::error(path, error))?;
+    Ok(first.map(|id| (id as Revision >> PLACE_BITS) - 1))
+}
+
+/// The newest revision on the disk.
+pub(super) fn newest(connection: &Connection, path: &Path) -> Result<Revision, Error> {
+    let last: Option<i64> = connection
+        .query_row("SELECT max(id) FROM events", [], |row| row.get(0))
+        .map_err(|error| database::error(path, error))?;
+    Ok(last.map_or(0, |id| id as Revision >> PLACE_BITS))
+}
+
+fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
+    Ok(row.get::<_, i64>(0)? as Revision >> PLACE_BITS)
+}
+
+fn entry(row: &Row<'_>, key: usize, value: usize, revision: Revision) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        key: row.get_ref(key)?.as_str()?.into(),
+        revision,
+        value: bytes::Bytes::copy_from_slice(row.get_ref(value)?.as_blob()?),
+        memo: Memo::default(),
+    })
+}

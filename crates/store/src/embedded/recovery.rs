@@ -1,0 +1,123 @@
+//! The file with its connections, and what is done when it has failed.
+//!
+//! After a failed commit nobody knows what the disk holds: a failed sync may have lost pages that the
+//! kernel believes to be written. So everything is closed and opened again, the log is copied into the
+//! file (that writes every page anew, and syncs), and what is there then is the truth.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+
+use crate::history::History;
+use crate::state::State;
+use crate::{Error, Event, Revision};
+
+use super::checkpoint::Checkpointer;
+use super::directory::Directory;
+use super::{database, log};
+
+/// The disk's side of the store.
+#[derive(Debug)]
+pub(super) struct Disk {
+    path: PathBuf,
+    /// `None` after a failure.
+    open: Option<Open>,
+    /// Let go last.
+    _directory: Directory,
+    #[cfg(test)]
+    pub(super) fail_after_commit: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    // Fields are dropped in order: the helper's connection before the writer's, whose closing ends the log.
+    checkpointer: Checkpointer,
+    connection: Connection,
+}
+
+/// What recovery found on the disk.
+pub(super) struct Found {
+    /// Commits that were on the disk although their writers had been told of a failure.
+    pub(super) events: Vec<Arc<Event>>,
+    /// The revision up to which the log has been trimmed.
+    pub(super) oldest: Revision,
+}
+
+impl Disk {
+    pub(super) fn open(directory: Directory) -> Result<(Self, State, History), Error> {
+        let path = directory.database();
+        let connection = database::open(&path)?;
+        directory.sync()?;
+        let (state, history) = log::load(&connection, &path)?;
+        let checkpointer = Checkpointer::start(&path)?;
+        let disk = Self {
+            path,
+            open: Some(Open { checkpointer, connection }),
+            _directory: directory,
+            #[cfg(test)]
+            fail_after_commit: false,
+        };
+        Ok((disk, state, history))
+    }
+
+    /// Whether commits can be tried without recovering first.
+    pub(super) fn is_sound(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// After an error, whether the events were written is not known until [`Disk::recover`] has found out.
+    pub(super) fn commit(
+        &mut self,
+        events: &[Arc<Event>],
+        trim: &[Arc<Event>],
+        oldest: Revision,
+    ) -> Result<(), Error> {
+        let Some(open) = &mut self.open else { return Err(Error::Closed) };
+        let result = log::commit(&mut open.connection, events, trim, oldest);
+        #[cfg(test)]
+        let result = if std::mem::take(&mut self.fail_after_commit) {
+            result.and(Err(rusqlite::Error::InvalidQuery))
+        } else {
+            result
+        };
+        result.map_err(|error| {
+            self.open = None;
+            database::error(&self.path, error)
+        })
+    }
+
+    /// Between two groups of commits.
+    pub(super) fn checkpoint(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.checkpointer.turn(&open.connection);
+        }
+    }
+
+    /// Opens the file again and reads what `state` does not have, which is applied to it.
+    pub(super) fn recover(&mut self, state: &mut State) -> Result<Found, Error> {
+        let connection = database::open(&self.path)?;
+        let failed = |error| database::error(&self.path, error);
+        let (pages, copied) =
+            connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map_err(failed)?;
+        if pages != copied {
+            return Err(failed(rusqlite::Error::InvalidQuery));
+        }
+        let newest = log::newest(&connection, &self.path)?;
+        if newest < state.revision {
+            let detail = format!("revision {} was written, but the newest is {newest}", state.revision);
+            return Err(database::corrupt(&self.path, &detail));
+        }
+        let events = log::load_events(&connection, &self.path, state)?;
+        let oldest = log::oldest(&connection, &self.path)?.unwrap_or(0);
+        let checkpointer = Checkpointer::start(&self.path)?;
+        self.open = Some(Open { checkpointer, connection });
+        Ok(Found { events, oldest })
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.open.as_ref().expect("the disk is sound").connection
+    }
+}

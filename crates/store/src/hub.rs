@@ -1,0 +1,77 @@
+//! The watch hub: offers each group of commits to the watchers whose prefixes match, and to no other.
+//!
+//! Watchers of one prefix share one list of events a group, so that an event costs a watcher no more
+//! than its share of a push. The writer never waits for a watcher: one whose seat is full is ended.
+//! No lock is held while tasks are woken.
+
+mod prefixes;
+mod seat;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::metrics::Metrics;
+use crate::{Event, Revision};
+
+use prefixes::Prefixes;
+pub(crate) use seat::Seat;
+
+/// Where watchers sit.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    prefixes: Mutex<Prefixes>,
+    /// Everything up to this revision has been offered.
+    offered: AtomicU64,
+    watcher_limit: usize,
+    metrics: Metrics,
+}
+
+impl Hub {
+    pub(crate) fn new(newest: Revision, watcher_limit: usize, metrics: Metrics) -> Self {
+        Self { prefixes: Mutex::default(), offered: AtomicU64::new(newest), watcher_limit, metrics }
+    }
+
+    pub(crate) fn offered(&self) -> Revision {
+        self.offered.load(Ordering::Acquire)
+    }
+
+    /// Takes a seat. `look` sees the store as of the last offer before the seat's first.
+    pub(crate) fn join<T>(&self, prefix: &str, look: impl FnOnce() -> T) -> (Arc<Seat>, T) {
+        let mut prefixes = self.prefixes.lock();
+        let seat = prefixes.join(prefix);
+        let seen = look();
+        self.metrics.watchers.set(i64::try_from(prefixes.seats()).unwrap_or(i64::MAX));
+        (seat, seen)
+    }
+
+    pub(crate) fn leave(&self, seat: &Seat) {
+        let mut prefixes = self.prefixes.lock();
+        prefixes.leave(seat);
+        self.metrics.watchers.set(i64::try_from(prefixes.seats()).unwrap_or(i64::MAX));
+    }
+
+    /// Offers events up to `revision`. `publish` makes them visible to readers at the same moment.
+    pub(crate) fn offer(&self, events: &[Arc<Event>], revision: Revision, publish: impl FnOnce()) {
+        let mut wakers = Vec::new();
+        let mut prefixes = self.prefixes.lock();
+        publish();
+        let ended = prefixes.offer(events, self.watcher_limit, &mut wakers);
+        self.offered.store(revision, Ordering::Release);
+        if ended > 0 {
+            self.metrics.slow_watchers.inc_by(ended);
+            self.metrics.watchers.set(i64::try_from(prefixes.seats()).unwrap_or(i64::MAX));
+        }
+        drop(prefixes);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Ends every watcher; those who come later are ended at once.
+    pub(crate) fn close(&self) {
+        let mut wakers = Vec::new();
+        self.prefixes.lock().close(&mut wakers);
+        self.metrics.watchers.set(0);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
