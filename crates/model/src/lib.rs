@@ -5,7 +5,9 @@
 
 pub mod field_error;
 pub mod field_path;
+pub mod field_selector;
 pub mod gvk;
+pub mod label_selector;
 pub mod meta;
 pub mod name;
 pub mod quantity;
