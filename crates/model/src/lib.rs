@@ -10,6 +10,7 @@ pub mod gvk;
 pub mod label_selector;
 pub mod meta;
 pub mod name;
+pub mod object_meta;
 pub mod quantity;
 pub mod status;
 pub mod value;

@@ -3,7 +3,7 @@
 use super::{Error, Operator, Requirement, Selector, validate_label_name, validate_labels};
 use crate::field_error::go_quote;
 use crate::name::is_valid_label_value;
-use crate::{FieldError, FieldPath, Str, Value};
+use crate::{FieldError, FieldPath, Map, Str, Value};
 
 fn strings(value: &Value, field: &str) -> Vec<Str> {
     value.array_at(&[field]).iter().map(|v| v.as_str().unwrap_or("").into()).collect()
@@ -14,8 +14,7 @@ pub(super) fn selector(selector: Option<&Value>) -> Result<Selector, Error> {
         return Ok(Selector::NOTHING);
     };
     let mut requirements = Vec::new();
-    for (key, value) in
-        selector.get("matchLabels").and_then(Value::as_object).into_iter().flat_map(|m| m.iter())
+    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flat_map(Map::iter)
     {
         let value = value.as_str().unwrap_or("");
         requirements.push(Requirement::new(key.clone(), Operator::Equals, vec![value.into()])?);
