@@ -39,7 +39,7 @@ fn complete_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
 }
 
 /// What an absent field of this type is written as when it is always written.
-fn zero(set: &SchemaSet, id: TypeId) -> Value {
+pub(crate) fn zero(set: &SchemaSet, id: TypeId) -> Value {
     match set.get(id).shape {
         Shape::Object(_) => Value::Object(Map::new()),
         Shape::String | Shape::Bytes => Value::String("".into()),

@@ -20,6 +20,7 @@ pub struct TypeId(pub u32);
 pub struct SchemaSet {
     types: Vec<Type>,
     names: HashMap<Str, TypeId>,
+    lenient: bool,
 }
 
 /// One type.
@@ -171,6 +172,19 @@ impl SchemaSet {
     /// An empty set.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes a set for objects without Go types (custom resources): values of the wrong type pass decoding
+    /// and are left to validation, nulls in maps are dropped, and untyped values are owned field by field.
+    #[must_use]
+    pub fn with_lenient_types(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// Whether values of the wrong type are left to validation.
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Adds a type. A type with a name that was declared before takes the place kept for it.
