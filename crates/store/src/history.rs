@@ -70,18 +70,22 @@ impl History {
         self.events.iter().take(self.position(revision))
     }
 
-    /// The revision up to which to trim, if it is time. The newest revision always stays.
-    pub(crate) fn excess(&self, limits: HistoryLimits) -> Option<Revision> {
+    /// The revision up to which to trim, if it is time, before `coming` more events are pushed.
+    /// The newest revision always stays.
+    pub(crate) fn excess(&self, limits: HistoryLimits, coming: usize) -> Option<Revision> {
         let slack = TRIM_STEP.min(limits.events.max(1));
         if self.len() < limits.events + slack && self.bytes <= limits.bytes {
             return None;
         }
-        let newest = self.events.last()?.revision;
-        let (mut left, mut bytes, mut up_to) = (self.len(), self.bytes, None);
+        // Faster than it grows, or else many writers would outrun it.
+        let step = TRIM_STEP.max(2 * coming);
         // A little below the limit of bytes, so that not every commit has something to trim.
         let bytes_wanted = limits.bytes - limits.bytes / 64;
+        let newest = self.events.last()?.revision;
+        let (mut left, mut bytes, mut up_to) = (self.len(), self.bytes, None);
         for (n, event) in self.events.iter().enumerate() {
-            let enough = left <= limits.events && bytes <= bytes_wanted || n >= TRIM_STEP;
+            let within = left <= limits.events && bytes <= bytes_wanted;
+            let enough = within || n >= step && bytes / 2 <= limits.bytes;
             // A revision goes as a whole.
             if event.revision == newest || enough && up_to != Some(event.revision) {
                 break;

@@ -54,7 +54,7 @@ impl Snapshot {
         self.len() == 0
     }
 
-    /// A copy to change.
+    /// What a writer begins with, and what an old state is rebuilt from.
     pub(crate) fn state(&self) -> &State {
         &self.0
     }

@@ -1,11 +1,73 @@
 //! The embedded engine on a disk and in memory.
 
-use sampan_store::embedded::{Embedded, Options};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sampan_store::conformance::model::{Model, Step};
+use sampan_store::conformance::{self, Limits};
+use sampan_store::embedded::{Embedded, HistoryLimits, Options};
 use sampan_store::{Expect, NewValue, Op, Store, Txn};
 
 fn put(key: &str, value: &str) -> Txn {
     let value = NewValue { bytes: value.into(), revision_at: Some(1), ..NewValue::default() };
     Txn { ops: vec![Op::Put { key: key.into(), expect: Expect::Any, value }] }
+}
+
+fn limited(options: Options, limits: Limits) -> Options {
+    let history = HistoryLimits { events: limits.history_events, ..HistoryLimits::default() };
+    Options { history, watcher_limit: limits.watcher_events, ..options }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_embedded_engine_on_a_disk_is_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    conformance::run_all(async |limits| {
+        let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let options = Options::new(dir.path().join(n.to_string()));
+        Arc::new(Embedded::open(limited(options, limits)).unwrap()) as Arc<dyn Store>
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_embedded_engine_in_memory_is_a_store() {
+    conformance::run_all(async |limits| {
+        Arc::new(Embedded::open(limited(Options::in_memory(), limits)).unwrap()) as Arc<dyn Store>
+    })
+    .await;
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop::collection::vec((0..30_u8, prop::bool::weighted(0.7)), 1..6).prop_map(Step);
+    prop::collection::vec(step, 1..400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn histories_match_a_model_while_they_are_trimmed_and_after_a_restart(steps in steps(), events in 1..300_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let options = limited(Options::new(dir.path()), Limits { history_events: events, ..Limits::WIDE });
+            let open = || Arc::new(Embedded::open(options.clone()).unwrap()) as Arc<dyn Store>;
+            let mut model = Model::new(open()).await;
+            let half = steps.len() / 2;
+            for step in &steps[..half] {
+                model.follow(step).await;
+            }
+            model.check().await;
+            let mut model = model.reopen(open);
+            model.check().await;
+            for step in &steps[half..] {
+                model.follow(step).await;
+            }
+            model.check().await;
+            model.reopen(open).check().await;
+        });
+    }
 }
 
 #[tokio::test]

@@ -102,7 +102,8 @@ impl Disk {
         let (pages, copied) =
             connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map_err(failed)?;
         if pages != copied {
-            return Err(failed(rusqlite::Error::InvalidQuery));
+            let busy = std::io::Error::other("the log could not be copied into the file");
+            return Err(Error::Engine(Arc::new(busy)));
         }
         let newest = log::newest(&connection, &self.path)?;
         if newest < state.revision {
@@ -114,10 +115,5 @@ impl Disk {
         let checkpointer = Checkpointer::start(&self.path)?;
         self.open = Some(Open { checkpointer, connection });
         Ok(Found { events, oldest })
-    }
-
-    #[cfg(test)]
-    pub(super) fn connection(&self) -> &Connection {
-        &self.open.as_ref().expect("the disk is sound").connection
     }
 }

@@ -91,6 +91,10 @@ impl Writer {
             tracing::error!(error = &error as &dyn std::error::Error, "the store could not write");
             self.metrics.failures.inc_by(answers.len() as u64);
             answers.into_iter().for_each(|(reply, _)| answer(reply, Err(error.share())));
+            // At once, since readers should not wait for the next writer to see what was written nevertheless.
+            if let Err(error) = self.recover_if_needed() {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store has not recovered yet");
+            }
             return;
         }
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -106,7 +110,7 @@ impl Writer {
     /// Makes events durable and then visible.
     fn write(&mut self, pending: Pending) -> Result<(), Error> {
         let Pending { state, events } = pending;
-        let trim = self.history.excess(self.limits);
+        let trim = self.history.excess(self.limits, events.len());
         if let Some(disk) = &mut self.disk {
             let trimmed: Vec<_> =
                 trim.map(|up_to| self.history.up_to(up_to).cloned().collect()).unwrap_or_default();
