@@ -7,12 +7,14 @@ pub mod field_error;
 pub mod field_path;
 pub mod field_selector;
 pub mod gvk;
+pub mod int_or_string;
 pub mod label_selector;
 pub mod meta;
 pub mod name;
 pub mod object_meta;
 pub mod quantity;
 pub mod status;
+pub mod time;
 pub mod value;
 
 pub use compact_str::CompactString as Str;
