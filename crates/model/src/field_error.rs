@@ -2,7 +2,7 @@
 //!
 //! Texts and cause reasons are those of apimachinery's `field.Error`: clients match on them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::{Cause, Value};
 
@@ -196,8 +196,8 @@ pub fn go_quote(s: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c if (c as u32) < 0x20 || c == '\u{7f}' => _ = write!(out, "\\x{:02x}", c as u32),
+            c if c.is_control() => _ = write!(out, "\\u{:04x}", c as u32),
             c => out.push(c),
         }
     }
