@@ -30,16 +30,19 @@ impl<'a> FieldPath<'a> {
     }
 
     /// A field of the map at this place.
+    #[must_use]
     pub const fn child(&'a self, name: &'a str) -> FieldPath<'a> {
         FieldPath { parent: Some(self), element: Element::Field(name) }
     }
 
     /// An element of the list at this place.
+    #[must_use]
     pub const fn index(&'a self, index: usize) -> FieldPath<'a> {
         FieldPath { parent: Some(self), element: Element::Index(index) }
     }
 
     /// An entry of the map at this place whose keys are data, not field names.
+    #[must_use]
     pub const fn key(&'a self, key: &'a str) -> FieldPath<'a> {
         FieldPath { parent: Some(self), element: Element::Key(key) }
     }
