@@ -47,7 +47,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         // Checkpoints are run by `checkpoint`, away from the commits.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "cache_size", -8192)?;
+        connection.pragma_update(None, "cache_size", -2048)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(connection)
     };
