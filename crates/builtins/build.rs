@@ -1,0 +1,226 @@
+//! Joins the published types with what the overlay knows of them, into one list of lines that the server
+//! reads at start in about a millisecond; and compresses what is read seldom.
+//!
+//! A line of `schema.tab` is a type; its index is its number. `name<TAB>shape`, the name `-` for a type
+//! without one. A shape is a letter (see `SCALARS`), `A` for anything; `L<type><TAB>a|s|m key,key`;
+//! `M<type>` with `!` if atomic; `O` with `!` if atomic, and then a line for each field that begins with
+//! a tab: `<TAB>name<TAB>type<TAB>flags<TAB>patch<TAB>default`. A shape that starts with `?` is nullable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+const SCALARS: &[(&str, &str)] = &[
+    ("string", "s"),
+    ("int32", "i"),
+    ("int64", "l"),
+    ("double", "n"),
+    ("boolean", "b"),
+    ("bytes", "y"),
+    ("time", "t"),
+    ("microtime", "u"),
+    ("quantity", "q"),
+    ("intorstring", "x"),
+    ("any", "A"),
+];
+
+fn main() {
+    println!("cargo::rerun-if-changed=data");
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let out = Path::new(&out);
+    std::fs::write(out.join("schema.tab"), Tables::read().render()).expect("OUT_DIR is writable");
+    for (from, to) in
+        [("data/descriptions-v1.36.json", "descriptions.z"), ("data/bootstrap-v1.36.json", "bootstrap.z")]
+    {
+        std::fs::write(out.join(to), compress(&read(from))).expect("OUT_DIR is writable");
+    }
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+fn compress(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text.as_bytes()).expect("a vector takes every write");
+    encoder.finish().expect("a vector takes every write")
+}
+
+/// The rows of a file of tab-separated columns, without its comments.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).map(|l| l.split('\t').collect())
+}
+
+type Fields = BTreeMap<String, String>;
+
+/// The sources, and the types numbered so far.
+struct Tables {
+    types: BTreeMap<String, serde_json::Value>,
+    /// (type, field) -> flags
+    presence: HashMap<(String, String), char>,
+    /// (type, field) -> semantics
+    lists: HashMap<(String, String), String>,
+    /// (type, field) -> default
+    defaults: HashMap<(String, String), String>,
+    /// The text of each type without a name, and its number.
+    anonymous: HashMap<String, usize>,
+    lines: Vec<String>,
+}
+
+impl Tables {
+    fn read() -> Self {
+        let types: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&read("data/types-v1.36.json")).expect("types are JSON");
+        let mut presence = HashMap::new();
+        for row in rows(&read("data/presence-v1.36.tsv")) {
+            for group in &row[1..] {
+                let (word, fields) = group.split_once('=').expect("presence is word=fields");
+                let flag = match word {
+                    "always" => 'a',
+                    "null" => 'n',
+                    "keep" => 'k',
+                    other => panic!("presence {other}"),
+                };
+                presence.extend(fields.split(',').map(|f| ((row[0].to_owned(), f.to_owned()), flag)));
+            }
+        }
+        let three = |file: &str| -> HashMap<(String, String), String> {
+            rows(&read(file)).map(|r| ((r[0].into(), r[1].into()), r[2].into())).collect()
+        };
+        let lines = types.keys().cloned().collect();
+        Self {
+            types,
+            presence,
+            lists: three("data/lists-v1.36.tsv"),
+            defaults: three("data/defaults-v1.36.tsv"),
+            anonymous: HashMap::new(),
+            lines,
+        }
+    }
+
+    fn render(mut self) -> String {
+        for (number, (name, shape)) in self.types.clone().into_iter().enumerate() {
+            let shape = match shape {
+                serde_json::Value::String(word) => scalar(&word).to_owned(),
+                fields => {
+                    let fields: Fields = serde_json::from_value(fields).expect("fields are words");
+                    let atomic = self.semantics(&name, "-").contains("map-type=atomic");
+                    self.object(&name, &fields, atomic)
+                }
+            };
+            self.lines[number] = format!("{name}\t{shape}");
+        }
+        let mut text = self.lines.join("\n");
+        text.push('\n');
+        text
+    }
+
+    fn semantics(&self, ty: &str, field: &str) -> String {
+        self.lists.get(&(ty.to_owned(), field.to_owned())).cloned().unwrap_or_default()
+    }
+
+    fn object(&mut self, name: &str, fields: &Fields, atomic: bool) -> String {
+        let mut text = String::from(if atomic { "O!" } else { "O" });
+        for (field, word) in fields {
+            let key = (name.to_owned(), field.clone());
+            let semantics = self.semantics(name, field);
+            let (word, required) = match word.strip_suffix('!') {
+                Some(word) => (word, true),
+                None => (word.as_str(), false),
+            };
+            let presence = self.presence.get(&key).copied();
+            let ty = self.field_type(word, &semantics, presence == Some('n'));
+            let mut flags = String::new();
+            flags.extend(presence);
+            if required {
+                flags.push('!');
+            }
+            let default = self.defaults.get(&key).cloned().unwrap_or_default();
+            write!(text, "\n\t{field}\t{ty}\t{flags}\t{}\t{default}", patch(&semantics))
+                .expect("a string takes every write");
+        }
+        text
+    }
+
+    /// The number of the type that a field has.
+    fn field_type(&mut self, word: &str, semantics: &str, nullable: bool) -> usize {
+        let shape = if let Some(items) = word.strip_prefix("[]") {
+            let items = self.field_type(items, "", false);
+            let kind =
+                words(semantics).find_map(|(k, v)| (k == "list-type").then_some(v)).unwrap_or("atomic");
+            match kind {
+                "map" => {
+                    let keys = words(semantics).find_map(|(k, v)| (k == "list-map-keys").then_some(v));
+                    format!("L{items}\tm{}", keys.expect("a list of type map has keys"))
+                }
+                "set" => format!("L{items}\ts"),
+                "atomic" => format!("L{items}\ta"),
+                other => panic!("list type {other}"),
+            }
+        } else if let Some(values) = word.strip_prefix("{}") {
+            let values = self.field_type(values, "", false);
+            let atomic = if semantics.contains("map-type=atomic") { "!" } else { "" };
+            format!("M{values}{atomic}")
+        } else if let Some(name) = word.strip_prefix('#') {
+            let number =
+                self.types.keys().position(|n| n == name).unwrap_or_else(|| panic!("no type {name}"));
+            let own = words(semantics).find_map(|(k, v)| (k == "map-type").then_some(v));
+            if own.is_none() && !nullable {
+                return number;
+            }
+            match self.types[name].clone() {
+                serde_json::Value::String(word) => scalar(&word).to_owned(),
+                fields => {
+                    let fields: Fields = serde_json::from_value(fields).expect("fields are words");
+                    let atomic = match own {
+                        Some(own) => own == "atomic",
+                        None => self.semantics(name, "-").contains("map-type=atomic"),
+                    };
+                    self.object(name, &fields, atomic)
+                }
+            }
+        } else {
+            scalar(word).to_owned()
+        };
+        let shape = if nullable { format!("?{shape}") } else { shape };
+        if let Some(number) = self.anonymous.get(&shape) {
+            return *number;
+        }
+        let number = self.lines.len();
+        self.lines.push(format!("-\t{shape}"));
+        self.anonymous.insert(shape, number);
+        number
+    }
+}
+
+fn scalar(word: &str) -> &'static str {
+    SCALARS.iter().find(|(w, _)| *w == word).unwrap_or_else(|| panic!("no shape for {word}")).1
+}
+
+/// The `key=value` words of a field's semantics.
+fn words(semantics: &str) -> impl Iterator<Item = (&str, &str)> {
+    semantics.split(' ').filter_map(|w| w.split_once('='))
+}
+
+/// `m` merge, `k` retainKeys, `r` replace; then the merge key after a colon.
+fn patch(semantics: &str) -> String {
+    let mut text = String::new();
+    for (key, value) in words(semantics) {
+        match key {
+            "patch-strategy" => text.extend(value.split(',').map(|s| match s {
+                "merge" => 'm',
+                "retainKeys" => 'k',
+                "replace" => 'r',
+                other => panic!("patch strategy {other}"),
+            })),
+            "patch-merge-key" => {
+                text.push(':');
+                text.push_str(value);
+            }
+            _ => {}
+        }
+    }
+    text
+}

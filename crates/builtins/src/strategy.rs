@@ -1,0 +1,258 @@
+//! Fits the rules of a kind (plain functions, `sampan-validation`) to the engine's [`Strategy`].
+//!
+//! What a kind needs beyond them - other objects, operations in the same transaction - comes as [`Extra`].
+
+use std::sync::{Arc, OnceLock};
+
+use sampan_apiserver::strategy::Dependents;
+use sampan_apiserver::{Context, Strategy, User};
+use sampan_model::{FieldError, Map, Status, Value};
+use sampan_schema::managed::FieldSet;
+use sampan_validation::{KindRules, Params, PartRules};
+
+use crate::services;
+
+/// What a kind does with other objects.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extra {
+    /// Runs after the kind's own preparation of a create, if the object is valid.
+    pub(crate) create: Option<fn(&Context<'_>, &mut Value) -> Result<(), Status>>,
+    /// The same for an update; the old object comes last.
+    pub(crate) update: Option<fn(&Context<'_>, &mut Value, &Value) -> Result<(), Status>>,
+    /// Gives back what the object held.
+    pub(crate) delete: Option<fn(&Context<'_>, &Value)>,
+    /// Whether something besides finalizers keeps a deleted object.
+    pub(crate) holds_deletion: Option<fn(&Value) -> bool>,
+    /// What a deletion that does not remove the object at once changes in it.
+    pub(crate) prepare_deletion: Option<fn(&mut Value)>,
+}
+
+impl Extra {
+    fn of(group: &str, kind: &str) -> Self {
+        match (group, kind) {
+            ("", "Service") => services::EXTRA,
+            ("", "Namespace") => Self {
+                holds_deletion: Some(|o| !o.array_at(&["spec", "finalizers"]).is_empty()),
+                prepare_deletion: Some(|o| {
+                    if let Value::Object(map) = o {
+                        map.object_mut("status").insert("phase", "Terminating");
+                    }
+                }),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// The strategy of a kind.
+pub(crate) fn of_kind(group: &str, kind: &str) -> Arc<dyn Strategy> {
+    let rules = rules(group, kind);
+    Arc::new(KindStrategy { rules, extra: Extra::of(group, kind), reset: Reset::new(rules.reset_fields) })
+}
+
+/// The strategy of a subresource that is a part of a kind.
+pub(crate) fn of_part(group: &str, kind: &str, part: &str) -> Arc<dyn Strategy> {
+    let rules = rules(group, kind);
+    let part = match part {
+        "status" => rules.status.as_ref(),
+        name => rules.parts.iter().find(|(n, _)| *n == name).map(|(_, part)| part),
+    };
+    let reset = Reset::new(part.map_or(&[], |p| p.reset_fields));
+    Arc::new(PartStrategy { kind: rules, extra: Extra::of(group, kind), part: part.copied(), reset })
+}
+
+fn rules(group: &str, kind: &str) -> &'static KindRules {
+    static PLAIN: KindRules = KindRules::PLAIN;
+    sampan_validation::rules(group, kind).unwrap_or(&PLAIN)
+}
+
+fn params<'a>(cx: &Context<'a>) -> Params<'a> {
+    let User { name, uid, groups, extra } = cx.user;
+    Params { now: cx.now, user: name, uid, groups, extra }
+}
+
+/// Field paths, and the set they make once someone asks.
+#[derive(Debug)]
+struct Reset {
+    paths: sampan_validation::rules::Paths,
+    set: OnceLock<Option<FieldSet>>,
+}
+
+impl Reset {
+    fn new(paths: sampan_validation::rules::Paths) -> Self {
+        Self { paths, set: OnceLock::new() }
+    }
+
+    fn get(&self) -> Option<&FieldSet> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        let make = || {
+            let mut fields = Map::new();
+            for path in self.paths {
+                let mut at = &mut fields;
+                for name in *path {
+                    at = at.object_mut(&format!("f:{name}"));
+                }
+            }
+            FieldSet::from_value(&Value::Object(fields)).ok()
+        };
+        self.set.get_or_init(make).as_ref()
+    }
+}
+
+#[derive(Debug)]
+struct KindStrategy {
+    rules: &'static KindRules,
+    extra: Extra,
+    reset: Reset,
+}
+
+impl Strategy for KindStrategy {
+    fn default(&self, object: &mut Value) {
+        if let Some(default) = self.rules.default {
+            default(object);
+        }
+    }
+
+    fn prepare_for_create(&self, cx: &Context<'_>, object: &mut Value) -> Result<(), Status> {
+        if let Some(prepare) = self.rules.prepare_create {
+            prepare(object, &params(cx));
+        }
+        match self.extra.create {
+            // An invalid object is refused after this: nothing is allocated for it.
+            Some(create) if self.validate(cx, object).is_empty() => create(cx, object),
+            _ => Ok(()),
+        }
+    }
+
+    fn prepare_for_update(&self, cx: &Context<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
+        if let Some(prepare) = self.rules.prepare_update {
+            prepare(object, old, &params(cx));
+        }
+        match self.extra.update {
+            Some(update) => update(cx, object, old),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        match self.rules.validate_name {
+            Some(validate) => validate(name, prefix),
+            None => sampan_model::name::name_is_dns_subdomain(name, prefix),
+        }
+    }
+
+    fn validate(&self, _cx: &Context<'_>, object: &Value) -> Vec<FieldError> {
+        self.rules.validate.map_or_else(Vec::new, |validate| validate(object))
+    }
+
+    fn validate_update(&self, _cx: &Context<'_>, object: &Value, old: &Value) -> Vec<FieldError> {
+        self.rules.validate_update.map_or_else(Vec::new, |validate| validate(object, old))
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        self.rules.warnings.map_or_else(Vec::new, |warnings| warnings(object, old))
+    }
+
+    fn on_delete(&self, cx: &Context<'_>, object: &Value) {
+        if let Some(delete) = self.extra.delete {
+            delete(cx, object);
+        }
+    }
+
+    fn reset_fields(&self) -> Option<&FieldSet> {
+        self.reset.get()
+    }
+
+    fn allow_create_on_update(&self) -> bool {
+        self.rules.create_on_update
+    }
+
+    fn allow_unconditional_update(&self) -> bool {
+        self.rules.unconditional_update
+    }
+
+    fn grace_period_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
+        self.rules.grace_period.map(|grace| grace(object, requested))
+    }
+
+    fn holds_deletion(&self, object: &Value) -> bool {
+        self.extra.holds_deletion.is_some_and(|holds| holds(object))
+    }
+
+    fn prepare_for_deletion(&self, object: &mut Value) {
+        if let Some(prepare) = self.extra.prepare_deletion {
+            prepare(object);
+        }
+    }
+
+    fn default_dependents(&self) -> Dependents {
+        if self.rules.orphan_dependents { Dependents::Orphan } else { Dependents::Background }
+    }
+
+    fn delete_returns_object(&self) -> bool {
+        self.rules.delete_returns_object
+    }
+}
+
+/// How a part of an object is written. A part without rules of its own takes everything but what the
+/// main endpoint owns: it keeps the old object and takes the field of its name.
+#[derive(Debug)]
+struct PartStrategy {
+    kind: &'static KindRules,
+    extra: Extra,
+    part: Option<PartRules>,
+    reset: Reset,
+}
+
+impl Strategy for PartStrategy {
+    fn default(&self, object: &mut Value) {
+        if let Some(default) = self.kind.default {
+            default(object);
+        }
+    }
+
+    fn prepare_for_update(&self, cx: &Context<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
+        match &self.part {
+            Some(part) => (part.prepare_update)(object, old, &params(cx)),
+            None => keep_all_but_status(object, old),
+        }
+        Ok(())
+    }
+
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        match self.kind.validate_name {
+            Some(validate) => validate(name, prefix),
+            None => sampan_model::name::name_is_dns_subdomain(name, prefix),
+        }
+    }
+
+    fn validate_update(&self, _cx: &Context<'_>, object: &Value, old: &Value) -> Vec<FieldError> {
+        let validate = self.part.as_ref().and_then(|p| p.validate_update);
+        validate.map_or_else(Vec::new, |validate| validate(object, old))
+    }
+
+    fn reset_fields(&self) -> Option<&FieldSet> {
+        self.reset.get()
+    }
+
+    fn allow_unconditional_update(&self) -> bool {
+        self.kind.unconditional_update
+    }
+
+    fn holds_deletion(&self, object: &Value) -> bool {
+        self.extra.holds_deletion.is_some_and(|holds| holds(object))
+    }
+}
+
+/// What a status endpoint does to most kinds: only status and metadata come from the client.
+fn keep_all_but_status(object: &mut Value, old: &Value) {
+    let (Value::Object(new), Value::Object(old)) = (object, old) else { return };
+    let keeps = |field: &str| matches!(field, "status" | "metadata" | "kind" | "apiVersion");
+    new.retain(|field, _| keeps(field));
+    for (field, value) in old.iter().filter(|(field, _)| !keeps(field)) {
+        new.insert(field.clone(), value.clone());
+    }
+}
