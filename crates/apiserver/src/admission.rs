@@ -12,12 +12,24 @@ pub trait Admission: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// May change `object`. `old` is there on updates.
-    fn admit(&self, _cx: &Context<'_>, _verb: Verb, _object: &mut Value, _old: Option<&Value>) -> Result<(), Status> {
+    fn admit(
+        &self,
+        _cx: &Context<'_>,
+        _verb: Verb,
+        _object: &mut Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
         Ok(())
     }
 
     /// May refuse `object`; on deletions it is the object that goes.
-    fn validate(&self, _cx: &Context<'_>, _verb: Verb, _object: &Value, _old: Option<&Value>) -> Result<(), Status> {
+    fn validate(
+        &self,
+        _cx: &Context<'_>,
+        _verb: Verb,
+        _object: &Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
         Ok(())
     }
 }

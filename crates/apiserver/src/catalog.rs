@@ -75,7 +75,9 @@ impl Catalog {
 
     /// All groups and versions, in order.
     pub fn group_versions(&self) -> impl Iterator<Item = GroupVersion> {
-        self.groups.iter().flat_map(|(name, g)| g.versions.iter().map(|(v, _)| GroupVersion::new(name.clone(), v.clone())))
+        self.groups
+            .iter()
+            .flat_map(|(name, g)| g.versions.iter().map(|(v, _)| GroupVersion::new(name.clone(), v.clone())))
     }
 
     /// The resource that stores its objects under `storage`, in the version in which they are stored.

@@ -118,9 +118,12 @@ pub fn write_object(value: &Value, out: &mut Vec<u8>, pretty: bool) {
         return write(out, value);
     };
     if pretty {
-        let mut serializer =
-            serde_json::Serializer::with_formatter(&mut *out, serde_json::ser::PrettyFormatter::with_indent(b"  "));
-        serde::Serialize::serialize(&Ordered(map), &mut serializer).expect("writing into memory does not fail");
+        let mut serializer = serde_json::Serializer::with_formatter(
+            &mut *out,
+            serde_json::ser::PrettyFormatter::with_indent(b"  "),
+        );
+        serde::Serialize::serialize(&Ordered(map), &mut serializer)
+            .expect("writing into memory does not fail");
         return;
     }
     out.push(b'{');
@@ -158,9 +161,18 @@ mod tests {
     #[test]
     fn the_revision_goes_to_its_sorted_place_in_metadata() {
         let rows = [
-            (r#"{"metadata":{"name":"a","uid":"u"},"data":{"k":"v"}}"#, r#"{"kind":"K","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"7","uid":"u"},"data":{"k":"v"}}"#),
-            (r#"{"metadata":{"name":"a"}}"#, r#"{"kind":"K","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"7"}}"#),
-            (r#"{"metadata":{"uid":"u"}}"#, r#"{"kind":"K","apiVersion":"v1","metadata":{"resourceVersion":"7","uid":"u"}}"#),
+            (
+                r#"{"metadata":{"name":"a","uid":"u"},"data":{"k":"v"}}"#,
+                r#"{"kind":"K","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"7","uid":"u"},"data":{"k":"v"}}"#,
+            ),
+            (
+                r#"{"metadata":{"name":"a"}}"#,
+                r#"{"kind":"K","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"7"}}"#,
+            ),
+            (
+                r#"{"metadata":{"uid":"u"}}"#,
+                r#"{"kind":"K","apiVersion":"v1","metadata":{"resourceVersion":"7","uid":"u"}}"#,
+            ),
             ("{}", r#"{"kind":"K","apiVersion":"v1","metadata":{"resourceVersion":"7"}}"#),
         ];
         for (object, want) in rows {

@@ -6,13 +6,22 @@
 
 pub mod admission;
 pub mod catalog;
+pub mod chain;
+pub mod discovery;
+mod dispatch;
 pub mod encode;
+pub mod health;
 pub mod http_io;
+pub mod listener;
+pub mod object_finalizers;
+pub mod openapi;
 pub mod registry;
 pub mod request_info;
 pub mod resource;
+pub mod server;
 pub mod strategy;
 pub mod subresource;
+mod swagger_ui;
 pub mod table;
 pub mod user;
 

@@ -28,8 +28,9 @@ use crate::{Resource, User};
 
 pub use delete::{DeleteOptions, Deleted};
 pub use list_options::ListOptions;
-pub use read::{ListAnswer, ListItems};
+pub use read::{ListAnswer, ListCursor, ListItems};
 pub use update::{Change, PatchType};
+pub(crate) use watch::at_revision;
 pub use watch::{WatchEvent, WatchEvents, WatchItem};
 pub use write::Written;
 
@@ -79,7 +80,12 @@ pub struct Registry {
 
 impl Registry {
     /// An engine over a store.
-    pub fn new(store: Arc<dyn Store>, catalog: Catalog, admission: Vec<Arc<dyn Admission>>, clock: Clock) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        catalog: Catalog,
+        admission: Vec<Arc<dyn Admission>>,
+        clock: Clock,
+    ) -> Self {
         Self { store, catalog: arc_swap::ArcSwap::from_pointee(catalog), admission, clock }
     }
 
@@ -110,16 +116,23 @@ fn store_error(error: &sampan_store::Error) -> Status {
     match error {
         Error::Compacted { .. } => Status::expired("The provided resource version is too old."),
         Error::Future { requested, newest } => too_large_version(*requested, *newest),
-        Error::Overloaded { .. } => Status::too_many_requests("the storage is busy, please try again later", 1),
+        Error::Overloaded { .. } => {
+            Status::too_many_requests("the storage is busy, please try again later", 1)
+        }
         Error::SlowWatcher { .. } => Status::internal("the watch fell behind"),
         Error::Closed => Status::service_unavailable("the server is shutting down"),
-        Error::Conflict { .. } | Error::InUse(_) | Error::Corrupt { .. } | Error::Engine(_) => Status::internal(Chain(error)),
+        Error::Conflict { .. }
+        | Error::InUse(_)
+        | Error::Corrupt { .. }
+        | Error::InvalidTxn(_)
+        | Error::Engine(_) => Status::internal(Chain(error)),
     }
 }
 
 /// 504 for a revision that has not come yet, with the cause that clients look for.
 fn too_large_version(requested: Revision, newest: Revision) -> Status {
-    let mut status = Status::timeout(format!("Too large resource version: {requested}, current: {newest}"), 1);
+    let mut status =
+        Status::timeout(format!("Too large resource version: {requested}, current: {newest}"), 1);
     status.details_mut().causes.push(sampan_model::Cause {
         reason: "ResourceVersionTooLarge".into(),
         message: "Too large resource version".into(),

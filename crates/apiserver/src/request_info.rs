@@ -31,8 +31,11 @@ impl RequestInfo {
     /// Reads `method` and the decoded `path`. `watch` and `by_name` are what the query says: a watch is
     /// asked for, and the field selector picks one name.
     pub fn parse(method: &Method, path: &str, watch: bool, selected_name: Option<&str>) -> Self {
-        let mut info =
-            RequestInfo { path: path.to_owned(), verb: method.as_str().to_ascii_lowercase(), ..RequestInfo::default() };
+        let mut info = RequestInfo {
+            path: path.to_owned(),
+            verb: method.as_str().to_ascii_lowercase(),
+            ..RequestInfo::default()
+        };
         let mut parts: Vec<&str> = path.trim_matches('/').split('/').filter(|p| !p.is_empty()).collect();
         if path.contains("//") {
             return info;
@@ -121,7 +124,16 @@ mod tests {
             ("PUT", "/api/v1/namespaces/a/finalize", "update", "", "a", "namespaces", "a", "finalize"),
             ("GET", "/api/v1/namespaces/a/status/x", "get", "", "a", "status", "x", ""),
             ("GET", "/apis/apps/v1/deployments", "list", "apps", "", "deployments", "", ""),
-            ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection", "apps", "a", "deployments", "", ""),
+            (
+                "DELETE",
+                "/apis/apps/v1/namespaces/a/deployments",
+                "deletecollection",
+                "apps",
+                "a",
+                "deployments",
+                "",
+                "",
+            ),
             ("GET", "/api/v1/watch/namespaces/a/pods", "watch", "", "a", "pods", "", ""),
             ("POST", "/api/v1/namespaces/a/pods/p/binding", "create", "", "a", "pods", "p", "binding"),
         ];
@@ -130,7 +142,14 @@ mod tests {
             let info = RequestInfo::parse(&method, path, false, None);
             assert!(info.is_resource, "{path}");
             assert_eq!(
-                (&*info.verb, &*info.group, &*info.namespace, &*info.resource, &*info.name, &*info.subresource),
+                (
+                    &*info.verb,
+                    &*info.group,
+                    &*info.namespace,
+                    &*info.resource,
+                    &*info.name,
+                    &*info.subresource
+                ),
                 (verb, group, namespace, resource, name, subresource),
                 "{path}"
             );

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sampan_model::{GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Str, Value};
+use sampan_model::{
+    GroupKind, GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Str, Value,
+};
 use sampan_schema::Schema;
 
 use crate::{Strategy, Subresource, TableConvertor, subresource::Virtual};

@@ -4,9 +4,8 @@
 //! they read through [`Lookup`], which is one snapshot of the live state; what they must write beside
 //! the object goes into the same transaction by [`Context::also`].
 
-use std::cell::RefCell;
-
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use sampan_model::{FieldError, GroupResource, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_store::Op;
@@ -14,7 +13,7 @@ use sampan_store::Op;
 use crate::{Resource, User};
 
 /// Reads other objects as they are in one snapshot.
-pub trait Lookup {
+pub trait Lookup: Send + Sync {
     /// The object of that resource (in the storage's group), or `None`. `namespace` is empty for cluster scope.
     fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value>;
     /// All objects of that resource; `namespace` empty: of all namespaces.
@@ -41,8 +40,8 @@ pub struct Context<'a> {
     pub dry_run: bool,
     /// Other objects.
     pub lookup: &'a dyn Lookup,
-    also: RefCell<Vec<Op>>,
-    warnings: RefCell<Vec<String>>,
+    also: Mutex<Vec<Op>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl<'a> Context<'a> {
@@ -55,24 +54,38 @@ impl<'a> Context<'a> {
         dry_run: bool,
         lookup: &'a dyn Lookup,
     ) -> Self {
-        Self { resource, subresource, user, now, dry_run, lookup, also: RefCell::default(), warnings: RefCell::default() }
+        Self {
+            resource,
+            subresource,
+            user,
+            now,
+            dry_run,
+            lookup,
+            also: Mutex::default(),
+            warnings: Mutex::default(),
+        }
     }
 
     /// Adds an operation to the transaction that writes the object: an allocation, say, which must not
     /// outlive a failed write nor be missing after a successful one. A conflict in it makes the engine
     /// run the write again on a newer snapshot.
     pub fn also(&self, op: Op) {
-        self.also.borrow_mut().push(op);
+        self.also.lock().push(op);
     }
 
     /// Adds a `Warning` header to the answer.
     pub fn warn(&self, text: impl Into<String>) {
-        self.warnings.borrow_mut().push(text.into());
+        self.warnings.lock().push(text.into());
     }
 
-    /// What was added by [`Context::also`] and [`Context::warn`], taken out.
-    pub fn take(&self) -> (Vec<Op>, Vec<String>) {
-        (self.also.take(), self.warnings.take())
+    /// What was added by [`Context::also`], taken out.
+    pub fn take_ops(&self) -> Vec<Op> {
+        std::mem::take(&mut self.also.lock())
+    }
+
+    /// What was added by [`Context::warn`], taken out.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
     }
 }
 
@@ -121,6 +134,11 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
 
     /// Sentences for `Warning` headers; `old` is `None` on create.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Sentences for `Warning` headers of a deletion that does not say what is to become of dependents.
+    fn deletion_warnings(&self, _object: &Value) -> Vec<String> {
         Vec::new()
     }
 

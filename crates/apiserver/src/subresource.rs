@@ -51,16 +51,17 @@ pub trait Projection: Send + Sync + std::fmt::Debug {
     fn field_paths(&self) -> &'static [(&'static [&'static str], &'static [&'static str])];
 }
 
+/// A change of an object, run again on a newer state when it lost a race.
+pub type ChangeFn<'f> =
+    dyn for<'a, 'b, 'c> Fn(&'a Context<'b>, &'c mut Value) -> Result<(), Status> + Send + Sync + 'f;
+
 /// Reads and changes the parent of an [`Action`], by the same engine that serves the resource itself.
 #[async_trait]
 pub trait Parent: Send + Sync {
     /// The object that the path names, or 404.
     async fn get(&self) -> Result<Value, Status>;
     /// Changes the object: `change` runs on the newest state, again after a conflict. Rules of the main resource are not applied.
-    async fn update(
-        &self,
-        change: &(dyn for<'a> Fn(&Context<'a>, &mut Value) -> Result<(), Status> + Send + Sync),
-    ) -> Result<Value, Status>;
+    async fn update(&self, change: &ChangeFn<'_>) -> Result<Value, Status>;
     /// Deletes the object with DeleteOptions, as a client's DELETE does.
     async fn delete(&self, options: &Value) -> Result<Value, Status>;
     /// The objects of another resource (in the storage's group) in a namespace.
@@ -71,7 +72,7 @@ pub trait Parent: Send + Sync {
         resource: &sampan_model::GroupResource,
         namespace: &str,
         name: &str,
-        change: &(dyn Fn(&mut Value) -> Result<(), Status> + Send + Sync),
+        change: &ChangeFn<'_>,
     ) -> Result<Value, Status>;
     /// The query parameter `dryRun=All` was given.
     fn dry_run(&self) -> bool;

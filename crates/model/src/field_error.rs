@@ -113,6 +113,21 @@ impl FieldError {
         Self::new(ErrorType::NotSupported, field, value.into(), detail)
     }
 
+    /// The same, listing the allowed values in the order given, as options of `meta.k8s.io` are listed.
+    pub fn not_supported_as_listed(
+        field: impl fmt::Display,
+        value: impl Into<Value>,
+        supported: &[&str],
+    ) -> Self {
+        let listed: Vec<String> = supported.iter().map(|s| go_quote(s)).collect();
+        Self::new(
+            ErrorType::NotSupported,
+            field,
+            value.into(),
+            format!("supported values: {}", listed.join(", ")),
+        )
+    }
+
     /// A field may not be set, or not so.
     pub fn forbidden(field: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorType::Forbidden, field, Value::Null, detail)

@@ -95,12 +95,20 @@ struct Inner {
     reason: Reason,
     message: String,
     details: Option<Details>,
+    continue_token: String,
 }
 
 impl Status {
     /// A failure in full.
     pub fn failure(code: u16, reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { success: false, code, reason, message: message.into(), details: None }))
+        Self(Box::new(Inner {
+            success: false,
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: String::new(),
+        }))
     }
 
     /// A success, as deletions answer.
@@ -111,6 +119,7 @@ impl Status {
             reason: Reason::Unknown,
             message: String::new(),
             details,
+            continue_token: String::new(),
         }))
     }
 
@@ -118,6 +127,13 @@ impl Status {
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {
         self.0.details = Some(details);
+        self
+    }
+
+    /// The same with a token by which a list can go on in spite of the failure.
+    #[must_use]
+    pub fn with_continue(mut self, token: String) -> Self {
+        self.0.continue_token = token;
         self
     }
 
@@ -324,7 +340,11 @@ impl Status {
         let mut map = Map::with_capacity(8);
         map.insert("kind", "Status");
         map.insert("apiVersion", "v1");
-        map.insert("metadata", Map::new());
+        let mut meta = Map::new();
+        if !inner.continue_token.is_empty() {
+            meta.insert("continue", inner.continue_token.as_str());
+        }
+        map.insert("metadata", meta);
         map.insert("status", if inner.success { "Success" } else { "Failure" });
         if !inner.message.is_empty() {
             map.insert("message", inner.message.as_str());

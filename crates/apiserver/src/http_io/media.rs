@@ -28,8 +28,13 @@ pub enum Shape {
     Object,
     /// `as=Table`, in this version of `meta.k8s.io`.
     Table(&'static str),
-    /// `as=PartialObjectMetadata` or its list, in this version of `meta.k8s.io`.
-    PartialMetadata(&'static str),
+    /// `as=PartialObjectMetadata` or its list.
+    PartialMetadata {
+        /// The version of `meta.k8s.io`.
+        version: &'static str,
+        /// Whether it is the list that was asked for.
+        list: bool,
+    },
     /// `as=APIGroupDiscoveryList`, in this version of `apidiscovery.k8s.io`.
     GroupDiscovery(&'static str),
 }
@@ -51,15 +56,19 @@ impl Form {
     pub fn content_type(self) -> String {
         match self.shape {
             Shape::GroupDiscovery(version) => {
-                format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", self.encoding.content_type())
+                format!(
+                    "{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList",
+                    self.encoding.content_type()
+                )
             }
             _ => self.encoding.content_type().to_owned(),
         }
     }
 }
 
-/// The media types that objects can be had in.
-pub const ENCODINGS: [&str; 2] = ["application/json", "application/yaml"];
+/// The media types of the API, as refusals list them. (Protobuf is not spoken yet; clients that ask for it first also name JSON.)
+pub const MEDIA_TYPES: [&str; 3] =
+    ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// What a route offers besides plain objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,16 +92,23 @@ pub fn negotiate(accept: Option<&str>, offers: Offers) -> Result<Form, Status> {
     let mut clauses: Vec<(f32, &str)> = accept
         .split(',')
         .map(|clause| {
-            let q = clause.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q=")).and_then(|q| q.trim().parse().ok());
+            let q = clause
+                .split(';')
+                .skip(1)
+                .find_map(|p| p.trim().strip_prefix("q="))
+                .and_then(|q| q.trim().parse().ok());
             (q.unwrap_or(1.0), clause)
         })
         .collect();
     clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses.iter().find_map(|(_, clause)| form(clause, offers)).ok_or_else(|| Status::not_acceptable(&accepted()))
+    clauses
+        .iter()
+        .find_map(|(_, clause)| form(clause, offers))
+        .ok_or_else(|| Status::not_acceptable(&accepted()))
 }
 
 fn accepted() -> Vec<&'static str> {
-    ENCODINGS.to_vec()
+    MEDIA_TYPES.to_vec()
 }
 
 fn form(clause: &str, offers: Offers) -> Option<Form> {
@@ -116,7 +132,7 @@ fn form(clause: &str, offers: Offers) -> Option<Form> {
         ("", ..) => Shape::Object,
         ("Table", "meta.k8s.io", Offers::Transforms) => Shape::Table(known(&["v1", "v1beta1"])?),
         ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", Offers::Transforms) => {
-            Shape::PartialMetadata(known(&["v1", "v1beta1"])?)
+            Shape::PartialMetadata { version: known(&["v1", "v1beta1"])?, list: kind.ends_with("List") }
         }
         ("APIGroupDiscoveryList", "apidiscovery.k8s.io", Offers::Discovery) => {
             Shape::GroupDiscovery(known(&["v2", "v2beta1"])?)
@@ -159,7 +175,11 @@ mod tests {
                 json(Shape::Table("v1")),
             ),
             ("a table nobody knows", "application/json;as=Table;v=v9;g=meta.k8s.io", None),
-            ("quality", "application/json;q=0.5,application/yaml", Some(Form { encoding: Encoding::Yaml, shape: Shape::Object })),
+            (
+                "quality",
+                "application/json;q=0.5,application/yaml",
+                Some(Form { encoding: Encoding::Yaml, shape: Shape::Object }),
+            ),
             ("html", "text/html", None),
         ];
         for (name, accept, want) in rows {

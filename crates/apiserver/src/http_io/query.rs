@@ -14,7 +14,11 @@ impl Query {
         if query.is_empty() {
             return Self::default();
         }
-        Self(form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (Cow::into_owned(k), Cow::into_owned(v))).collect())
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .map(|(k, v)| (Cow::into_owned(k), Cow::into_owned(v)))
+                .collect(),
+        )
     }
 
     /// The first value of a name; empty when there is none.
@@ -44,7 +48,10 @@ impl Query {
             return Ok(None);
         }
         text.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", sampan_model::field_error::go_quote(text)))
+            Status::bad_request(format!(
+                "strconv.ParseInt: parsing {}: invalid syntax",
+                sampan_model::field_error::go_quote(text)
+            ))
         })
     }
 }
@@ -101,7 +108,11 @@ impl WriteOptions {
             "Ignore" => FieldValidation::Ignore,
             "Strict" => FieldValidation::Strict,
             other => {
-                errors.push(FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]));
+                errors.push(FieldError::not_supported(
+                    "fieldValidation",
+                    other,
+                    &["Ignore", "Strict", "Warn"],
+                ));
                 FieldValidation::Warn
             }
         };

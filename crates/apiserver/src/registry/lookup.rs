@@ -27,7 +27,10 @@ impl Lookup for SnapshotLookup<'_> {
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
-        self.0.range(&prefix(resource, namespace), None).filter_map(|entry| object::parse(entry).ok()).collect()
+        self.0
+            .range(&prefix(resource, namespace), None)
+            .filter_map(|entry| object::parse(entry).ok())
+            .collect()
     }
 
     fn exists(&self, resource: &GroupResource, namespace: &str, name: &str) -> bool {

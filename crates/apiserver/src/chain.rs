@@ -1,0 +1,94 @@
+//! The order of the filters, in one function: [`serve`].
+//!
+//! Each filter has a file of its own. What a later layer fills (audit, impersonation, flow control) has
+//! its place here already.
+
+pub mod authentication;
+pub mod authorization;
+pub mod deadline;
+pub mod metrics;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+use http::Request;
+use sampan_model::Status;
+
+use crate::dispatch;
+use crate::http_io::body::Body;
+use crate::http_io::query::Query;
+use crate::http_io::respond::{self, Answer};
+use crate::request_info::{RequestInfo, decode_path};
+use crate::server::Shared;
+use authorization::Decision;
+
+/// One request through all filters.
+pub async fn serve<B>(server: Arc<Shared>, request: Request<B>) -> Answer
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let Some(path) = decode_path(parts.uri.path()) else {
+        return respond::status(&Status::bad_request("the path is not valid percent-encoded UTF-8"), JSON);
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let selected = dispatch::selected_name(&query);
+    let info = RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref());
+    let head = parts.method == http::Method::HEAD;
+    let Some(_seat) = server.in_flight.enter(&info) else {
+        return respond::status(
+            &Status::too_many_requests(
+                "The server is currently unable to handle the request: too many requests, please try again later.",
+                1,
+            ),
+            JSON,
+        );
+    };
+    let label = metrics::Label::of(&info, head);
+
+    // The filters, outermost first.
+    let inner = async {
+        // Panics below this line are answered with 500 and logged.
+        let guarded = AssertUnwindSafe(async {
+            // The deadline is part of each long-running answer; short ones are bounded here.
+            deadline::bound(&info, &query, async {
+                let user = match authentication::authenticate(&server, &mut parts) {
+                    Ok(user) => user,
+                    Err(status) => return respond::status(&status, JSON),
+                };
+                // Audit: the next layer records the request here.
+                // Impersonation: the next layer replaces the user here.
+                // Priority and fairness: the next layer queues the request here.
+                if let Decision::Refuse(reason) = server.authorizer.authorize(&user, &info) {
+                    return respond::status(&authorization::forbidden(&user, &info, &reason), JSON);
+                }
+                dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
+            })
+            .await
+        });
+        match guarded.catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                tracing::error!(path = %info.path, verb = %info.verb, panic = %text, "a request panicked");
+                respond::status(&Status::internal("the server failed on this request"), JSON)
+            }
+        }
+    };
+    let mut answer = inner.await;
+    if head {
+        *answer.body_mut() = Body::Empty;
+    }
+    server.stamp(&mut answer);
+    server.metrics.observe(&label, answer.status().as_u16(), started.elapsed());
+    tracing::debug!(verb = %info.verb, path = %info.path, code = answer.status().as_u16(), micros = started.elapsed().as_micros(), "request");
+    answer
+}
+
+const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;

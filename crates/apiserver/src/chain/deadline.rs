@@ -1,0 +1,35 @@
+//! Bounds how long a request may take. Watches and connections end by their own timeouts.
+
+use std::time::Duration;
+
+use sampan_model::Status;
+
+use crate::http_io::media::Encoding;
+use crate::http_io::query::Query;
+use crate::http_io::respond::{self, Answer};
+use crate::request_info::RequestInfo;
+
+/// The longest that a short request may take (upstream's `--request-timeout`).
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether a request may last.
+pub fn is_long_running(info: &RequestInfo) -> bool {
+    info.verb == "watch"
+        || matches!(info.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy")
+}
+
+/// Runs `work`, and answers 504 when it takes longer than the server's limit or the client's `timeout`.
+pub(super) async fn bound(info: &RequestInfo, query: &Query, work: impl Future<Output = Answer>) -> Answer {
+    if is_long_running(info) {
+        return work.await;
+    }
+    let asked = query.get("timeout").trim_end_matches('s').parse::<u64>().ok().filter(|s| *s > 0);
+    let limit = asked.map_or(REQUEST_TIMEOUT, |s| Duration::from_secs(s).min(REQUEST_TIMEOUT));
+    match tokio::time::timeout(limit, work).await {
+        Ok(answer) => answer,
+        Err(_) => respond::status(
+            &Status::timeout("request did not complete within the allotted timeout", 0),
+            Encoding::Json,
+        ),
+    }
+}

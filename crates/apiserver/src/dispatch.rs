@@ -1,0 +1,64 @@
+//! From a request that may be done to the part of the server that does it.
+
+mod body;
+mod list_body;
+mod paths;
+mod resource;
+mod shape;
+mod watch_body;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::User;
+use crate::http_io::media::{Encoding, Offers, negotiate};
+use crate::http_io::query::Query;
+use crate::http_io::respond::{self, Answer};
+use crate::request_info::RequestInfo;
+use crate::server::Shared;
+
+/// The one name that a field selector of the query demands.
+pub(crate) fn selected_name(query: &Query) -> Option<String> {
+    let text = query.get("fieldSelector");
+    if !text.contains("metadata.name") {
+        return None;
+    }
+    let selector = sampan_model::field_selector::Selector::parse(text).ok()?;
+    selector.required_value("metadata.name").map(str::to_owned)
+}
+
+/// Answers a request that passed the filters.
+pub(crate) async fn dispatch<B>(
+    server: &Arc<Shared>,
+    user: Arc<User>,
+    info: RequestInfo,
+    query: Query,
+    parts: &Parts,
+    body: B,
+) -> Answer
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    if !info.is_resource {
+        return paths::answer(server, &info, &query, parts);
+    }
+    let encoding = error_encoding(parts);
+    match resource::answer(server, user, &info, &query, parts, body).await {
+        Ok(answer) => answer,
+        Err(resource::Failure::Page) => respond::page_not_found(),
+        Err(resource::Failure::Status(status)) => respond::status(&status, encoding),
+    }
+}
+
+/// The `Accept` header.
+pub(crate) fn accept(parts: &Parts) -> Option<&str> {
+    parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok())
+}
+
+/// The encoding in which a failure is told: the one that the client asked for, if it asked for one that there is.
+fn error_encoding(parts: &Parts) -> Encoding {
+    negotiate(accept(parts), Offers::Transforms).map_or(Encoding::Json, |form| form.encoding)
+}

@@ -1,0 +1,42 @@
+//! Reads the body of a request, bounded.
+
+use std::pin::pin;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use sampan_model::Status;
+
+/// The largest body of a request, in bytes (upstream's `MaxRequestBodyBytes`).
+pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+
+/// The whole body. 413 beyond the limit, 400 when the connection fails.
+pub(crate) async fn read<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(Status::too_large(MAX_BODY_BYTES));
+    }
+    let mut body = pin!(body);
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        let Ok(mut data) = frame.into_data() else { continue };
+        let length = data.remaining();
+        if first.len() + all.len() + length > MAX_BODY_BYTES {
+            return Err(Status::too_large(MAX_BODY_BYTES));
+        }
+        if first.is_empty() && all.is_empty() {
+            // Nearly every body is one piece, which need not be copied.
+            first = data.copy_to_bytes(length);
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data.copy_to_bytes(length));
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}

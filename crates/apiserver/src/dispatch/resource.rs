@@ -1,0 +1,523 @@
+//! Requests about resources: from the words of the path to typed attributes, and on to the engine.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use sampan_model::status::Details;
+use sampan_model::{GroupVersion, Reason, Status, Value};
+use sampan_schema::{Schema, decode};
+
+use super::shape;
+use crate::http_io::media::{Encoding, Form, Offers, Shape, body_encoding, media_type, negotiate};
+use crate::http_io::query::{FieldValidation, Query, WriteOptions};
+use crate::http_io::respond::{self, Answer};
+use crate::registry::{Attributes, Change, DeleteOptions, Deleted, ListOptions, PatchType, Written};
+use crate::request_info::RequestInfo;
+use crate::server::Shared;
+use crate::subresource::Parent;
+use crate::{Behaviour, Resource, User, Verb, Verbs};
+
+/// Why a request is not answered with what it asked for.
+pub(super) enum Failure {
+    /// There is no such group at all: a plain page.
+    Page,
+    /// Everything else.
+    Status(Status),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Failure::Status(status)
+    }
+}
+
+fn not_allowed() -> Status {
+    Status::failure(
+        405,
+        Reason::MethodNotAllowed,
+        "the server does not allow this method on the requested resource",
+    )
+    .with_details(Details::default())
+}
+
+/// What a request is, beyond its attributes.
+struct Request<'a> {
+    server: &'a Arc<Shared>,
+    a: Attributes,
+    info: &'a RequestInfo,
+    query: &'a Query,
+    parts: &'a Parts,
+    form: Form,
+    pretty: bool,
+}
+
+/// Answers a request about a resource.
+pub(super) async fn answer<B>(
+    server: &Arc<Shared>,
+    user: Arc<User>,
+    info: &RequestInfo,
+    query: &Query,
+    parts: &Parts,
+    body: B,
+) -> Result<Answer, Failure>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    let catalog = server.registry.catalog();
+    if catalog.group(&info.group).is_none() {
+        return Err(Failure::Page);
+    }
+    let resource =
+        catalog.resource(&info.group, &info.version, &info.resource).ok_or_else(Status::path_not_found)?;
+    let storage = catalog.by_storage(&resource.storage).unwrap_or(resource);
+    let a = Attributes {
+        resource: Arc::clone(resource),
+        storage: Arc::clone(storage),
+        subresource: info.subresource.as_str().into(),
+        namespace: if resource.namespaced { info.namespace.as_str().into() } else { "".into() },
+        name: info.name.as_str().into(),
+        user,
+        default_manager: manager(parts).into(),
+    };
+    check_path(&a, info, parts)?;
+    let form = negotiate(super::accept(parts), Offers::Transforms)?;
+    let pretty = query.flag("pretty");
+    let request = Request { server, a, info, query, parts, form, pretty };
+    let mut answer = request.run(body).await?;
+    if let Some(warning) = &request.a.resource.deprecation_warning {
+        respond::warn(&mut answer, std::slice::from_ref(warning));
+    }
+    Ok(answer)
+}
+
+/// The field manager that a user agent stands for: its name up to the first slash.
+fn manager(parts: &Parts) -> &str {
+    let agent = parts.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let name = agent.split('/').next().unwrap_or("");
+    let end = (0..=name.len().min(128)).rev().find(|i| name.is_char_boundary(*i)).unwrap_or(0);
+    if name.is_empty() { "unknown" } else { &name[..end] }
+}
+
+/// Whether the path and the method fit the resource: 404 and 405.
+fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), Failure> {
+    let resource = &a.resource;
+    let own_namespace = info.resource == "namespaces" && info.group.is_empty();
+    if (!resource.namespaced && !info.namespace.is_empty() && !own_namespace) || (!info.rest.is_empty()) {
+        return Err(Status::path_not_found().into());
+    }
+    let verbs = if info.subresource.is_empty() {
+        resource.verbs
+    } else {
+        resource.subresource(&info.subresource).ok_or_else(Status::path_not_found)?.verbs
+    };
+    let named = !info.name.is_empty() && info.path.trim_end_matches('/').ends_with(last_word(info));
+    let at_cluster = resource.namespaced && info.namespace.is_empty();
+    let allowed = match (&parts.method, info.verb.as_str()) {
+        (&http::Method::HEAD, _) => false,
+        (_, "list" | "watch") => verbs.contains(if info.verb == "list" { Verb::List } else { Verb::Watch }),
+        (_, _) if at_cluster => false,
+        (_, "create") => verbs.contains(Verb::Create) && (!named || !info.subresource.is_empty()),
+        (_, "get") => verbs.contains(Verb::Get),
+        (_, "update") => verbs.contains(Verb::Update) && named,
+        (_, "patch") => verbs.contains(Verb::Patch) && named,
+        (_, "delete") => verbs.contains(Verb::Delete) && named,
+        (_, "deletecollection") => verbs.contains(Verb::DeleteCollection),
+        _ => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    // A path at cluster scope that names an object of a namespaced kind is no path at all.
+    if at_cluster && !info.name.is_empty() && !matches!(info.verb.as_str(), "list" | "watch") {
+        return Err(Status::path_not_found().into());
+    }
+    if verbs == Verbs::NONE { Err(Status::path_not_found().into()) } else { Err(not_allowed().into()) }
+}
+
+fn last_word(info: &RequestInfo) -> &str {
+    if info.subresource.is_empty() { &info.name } else { &info.subresource }
+}
+
+impl Request<'_> {
+    async fn run<B>(&self, body: B) -> Result<Answer, Status>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: std::fmt::Display,
+    {
+        match self.info.verb.as_str() {
+            "get" if !self.a.subresource.is_empty() => self.get_part().await,
+            "get" if self.query.flag("watch") => self.watch().await,
+            "get" => self.get().await,
+            "list" => self.list().await,
+            "watch" => self.watch().await,
+            "create" => self.create(super::body::read(body).await?).await,
+            "update" => self.replace(super::body::read(body).await?).await,
+            "patch" => self.patch(super::body::read(body).await?).await,
+            "delete" => self.delete(super::body::read(body).await?).await,
+            "deletecollection" => self.delete_collection(super::body::read(body).await?).await,
+            _ => Err(not_allowed()),
+        }
+    }
+
+    fn content_type(&self) -> Option<&str> {
+        self.parts.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok())
+    }
+
+    /// One object in the form that the client asked for.
+    fn object(&self, code: u16, object: Bytes, warnings: &[String]) -> Result<Answer, Status> {
+        let mut answer = shape::one(
+            &self.a,
+            code,
+            object,
+            self.form,
+            self.pretty,
+            self.query,
+            self.server.registry.now(),
+        )?;
+        respond::warn(&mut answer, warnings);
+        Ok(answer)
+    }
+
+    fn written(&self, written: &Written) -> Result<Answer, Status> {
+        self.object(if written.created { 201 } else { 200 }, written.object.clone(), &written.warnings)
+    }
+
+    async fn get(&self) -> Result<Answer, Status> {
+        if let Some(virtual_resource) = &self.a.resource.virtual_resource {
+            let found = virtual_resource.get(&self.a.name).await?;
+            let found =
+                found.ok_or_else(|| Status::not_found(&self.a.resource.group_resource(), &self.a.name))?;
+            return self.object(200, crate::registry::object::encoded(&found), &[]);
+        }
+        let bytes = self.server.registry.get(&self.a, self.query.get("resourceVersion")).await?;
+        self.object(200, bytes, &[])
+    }
+
+    async fn get_part(&self) -> Result<Answer, Status> {
+        let sub = self.a.resource.subresource(&self.a.subresource).ok_or_else(Status::path_not_found)?;
+        if let Behaviour::Connect(connect) = &sub.behaviour {
+            let parent = self.server.registry.parent(&self.a, false);
+            let query = self.parts.uri.query().unwrap_or("");
+            let (code, content_type, text) = connect.get(&parent, query).await?;
+            return Ok(respond::bytes(code, content_type, text));
+        }
+        let bytes = self.server.registry.get_part(&self.a, self.query.get("resourceVersion")).await?;
+        self.object(200, bytes, &[])
+    }
+
+    async fn list(&self) -> Result<Answer, Status> {
+        let options = ListOptions::parse(self.query, false)?;
+        if let Some(virtual_resource) = &self.a.resource.virtual_resource {
+            let items = virtual_resource.list().await?;
+            return shape::virtual_list(
+                &self.a,
+                &items,
+                self.form,
+                self.pretty,
+                self.query,
+                self.server.registry.now(),
+            );
+        }
+        let list = self.server.registry.list(&self.a, &options).await?;
+        shape::list(&self.a, list, self.form, self.pretty, self.query, self.server.registry.now())
+    }
+
+    async fn watch(&self) -> Result<Answer, Status> {
+        let mut options = ListOptions::parse(self.query, true)?;
+        if !self.a.name.is_empty() && options.fields.is_everything() {
+            options.fields =
+                sampan_model::field_selector::Selector::equal("metadata.name", self.a.name.clone());
+        }
+        super::watch_body::answer(self.server, &self.a, &options, self.form, self.query).await
+    }
+
+    async fn create(&self, body: Bytes) -> Result<Answer, Status> {
+        if !self.a.subresource.is_empty() {
+            return self.act(body).await;
+        }
+        let options = WriteOptions::parse(self.query, "CreateOptions")?;
+        let (object, warnings) =
+            self.decode(&body, &self.a.resource.schema, &options, &self.a.resource, "")?;
+        if let Some(virtual_resource) = &self.a.resource.virtual_resource {
+            let answer = virtual_resource.create(&self.a.user, &self.a.namespace, object).await?;
+            return self.object(201, crate::registry::object::encoded(&answer), &warnings);
+        }
+        let mut object = object;
+        sampan_schema::default(&self.a.resource.schema, &mut object);
+        self.a.resource.strategy.default(&mut object);
+        sampan_schema::complete(&self.a.resource.schema, &mut object);
+        let mut written = self.server.registry.create(&self.a, object, &options).await?;
+        written.warnings.splice(0..0, warnings);
+        self.written(&written)
+    }
+
+    /// POST to a subresource.
+    async fn act(&self, body: Bytes) -> Result<Answer, Status> {
+        let sub = self.a.resource.subresource(&self.a.subresource).ok_or_else(Status::path_not_found)?;
+        match &sub.behaviour {
+            Behaviour::Action(action) => {
+                let options = WriteOptions::parse(self.query, "CreateOptions")?;
+                let gv = sub.kind.group_version();
+                let (object, warnings) = self.decode_as(&body, &sub.schema, &options, &sub.kind.kind, &gv)?;
+                let parent = self.server.registry.parent(&self.a, options.dry_run);
+                let _: &dyn Parent = &parent;
+                let answer = action.create(&parent, object).await?;
+                let code = if answer.str_at(&["kind"]) == "Status" && answer.get("code").is_some() {
+                    answer
+                        .get("code")
+                        .and_then(Value::as_i64)
+                        .and_then(|c| u16::try_from(c).ok())
+                        .unwrap_or(201)
+                } else {
+                    201
+                };
+                self.object(code, crate::registry::object::encoded(&answer), &warnings)
+            }
+            Behaviour::Connect(connect) => {
+                let parent = self.server.registry.parent(&self.a, false);
+                let query = self.parts.uri.query().unwrap_or("");
+                let (code, content_type, text) = connect.get(&parent, query).await?;
+                Ok(respond::bytes(code, content_type, text))
+            }
+            Behaviour::Part(_) | Behaviour::Projection(_) => Err(not_allowed()),
+        }
+    }
+
+    async fn replace(&self, body: Bytes) -> Result<Answer, Status> {
+        let options = WriteOptions::parse(self.query, "UpdateOptions")?;
+        let (schema, kind, gv) = self.body_type()?;
+        let (object, warnings) = self.decode_as(&body, &schema, &options, &kind, &gv)?;
+        let mut written = self.server.registry.update(&self.a, Change::Replace(object), &options).await?;
+        written.warnings.splice(0..0, warnings);
+        self.written(&written)
+    }
+
+    async fn patch(&self, body: Bytes) -> Result<Answer, Status> {
+        let content_type = media_type(self.content_type());
+        let options = WriteOptions::parse(self.query, "PatchOptions")?;
+        let patch_type = match content_type {
+            "application/json-patch+json" => PatchType::Json,
+            "application/merge-patch+json" => PatchType::Merge,
+            "application/strategic-merge-patch+json" => PatchType::Strategic,
+            "application/apply-patch+yaml" => return self.apply(body, &options).await,
+            _ => return Err(Status::unsupported_media_type(&PATCH_TYPES)),
+        };
+        if options.force.is_some() {
+            return Err(invalid_patch_options("force", "may not be specified for non-apply patch"));
+        }
+        let (patch, duplicates) = decode::untyped_json(&body)
+            .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+        let mut warnings = Vec::new();
+        let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
+        if !notes.is_empty() {
+            match options.field_validation {
+                FieldValidation::Ignore => {}
+                FieldValidation::Warn => warnings = notes,
+                FieldValidation::Strict => {
+                    return Err(Status::bad_request(format!("strict decoding error: {}", notes.join(", "))));
+                }
+            }
+        }
+        let mut written =
+            self.server.registry.update(&self.a, Change::Patch(patch_type, patch), &options).await?;
+        written.warnings.splice(0..0, warnings);
+        self.written(&written)
+    }
+
+    async fn apply(&self, body: Bytes, options: &WriteOptions) -> Result<Answer, Status> {
+        if options.field_manager.is_empty() {
+            return Err(required_patch_option("fieldManager", "is required for apply patch"));
+        }
+        let (config, duplicates) = decode::untyped_yaml(&body)
+            .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        if let (false, FieldValidation::Strict) = (duplicates.is_empty(), options.field_validation) {
+            let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
+            return Err(Status::bad_request(format!("error strict decoding YAML: {}", notes.join(", "))));
+        }
+        let (_, kind, gv) = self.body_type()?;
+        check_type(&config, &kind, &gv, true)?;
+        let written = self.server.registry.update(&self.a, Change::Apply(config), options).await?;
+        self.written(&written)
+    }
+
+    async fn delete(&self, body: Bytes) -> Result<Answer, Status> {
+        let options = self.delete_options(&body)?;
+        match self.server.registry.delete(&self.a, &options).await? {
+            Deleted::Gone(status, warnings) => {
+                let mut answer = respond::object(
+                    200,
+                    &status.to_value(),
+                    Form { shape: Shape::Object, ..self.form },
+                    self.pretty,
+                );
+                respond::warn(&mut answer, &warnings);
+                Ok(answer)
+            }
+            Deleted::Object(written) => {
+                let code = if options.orphan_dependents == Some(false) && !written.object.is_empty() {
+                    202
+                } else {
+                    200
+                };
+                self.object(if code == 202 { 202 } else { 200 }, written.object, &written.warnings)
+            }
+        }
+    }
+
+    async fn delete_collection(&self, body: Bytes) -> Result<Answer, Status> {
+        let list = ListOptions::parse(self.query, false)?;
+        let options = self.delete_options(&body)?;
+        let items = self.server.registry.delete_collection(&self.a, &list, &options).await?;
+        let answer = crate::registry::ListAnswer {
+            revision: self.server.registry.revision(),
+            continue_token: String::new(),
+            remaining: None,
+            items: crate::registry::ListItems::Page(items),
+        };
+        shape::list(&self.a, answer, self.form, self.pretty, self.query, self.server.registry.now())
+    }
+
+    fn delete_options(&self, body: &Bytes) -> Result<DeleteOptions, Status> {
+        if body.is_empty() {
+            return DeleteOptions::parse(None, self.query);
+        }
+        let (value, _) = match body_encoding(self.content_type())? {
+            Encoding::Json => decode::untyped_json(body),
+            Encoding::Yaml => decode::untyped_yaml(body),
+        }
+        .map_err(|e| Status::bad_request(e.to_string()))?;
+        DeleteOptions::parse(Some(&value), self.query)
+    }
+
+    /// Schema, kind and version of the bodies of this path.
+    fn body_type(&self) -> Result<(Schema, String, GroupVersion), Status> {
+        let resource = &self.a.resource;
+        if self.a.subresource.is_empty() {
+            return Ok((resource.schema.clone(), resource.kind.to_string(), resource.group_version()));
+        }
+        let sub = resource.subresource(&self.a.subresource).ok_or_else(Status::path_not_found)?;
+        let schema = match &sub.behaviour {
+            Behaviour::Part(_) => resource.schema.clone(),
+            _ => sub.schema.clone(),
+        };
+        Ok((schema, sub.kind.kind.to_string(), sub.kind.group_version()))
+    }
+
+    fn decode(
+        &self,
+        body: &Bytes,
+        schema: &Schema,
+        options: &WriteOptions,
+        resource: &Resource,
+        _: &str,
+    ) -> Result<(Value, Vec<String>), Status> {
+        self.decode_as(body, schema, options, &resource.kind, &resource.group_version())
+    }
+
+    /// The object in a body, checked to be of that kind, and warnings of unknown fields.
+    fn decode_as(
+        &self,
+        body: &Bytes,
+        schema: &Schema,
+        options: &WriteOptions,
+        kind: &str,
+        gv: &GroupVersion,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let encoding = body_encoding(self.content_type())?;
+        let decoded = match encoding {
+            Encoding::Json => decode::json(schema, body),
+            Encoding::Yaml => decode::yaml(schema, body),
+        };
+        let mut decoded = decoded.map_err(|error| match error {
+            decode::Error::Syntax { message } | decode::Error::Limit { message } => Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {message} ({})",
+                hex_start(body)
+            )),
+            decode::Error::Type { message, .. } => Status::bad_request(format!(
+                "{kind} in version {:?} cannot be handled as a {kind}: {message}",
+                gv.version.as_str()
+            )),
+        })?;
+        check_type(&decoded.value, kind, gv, false)?;
+        let strict = decoded.strict_errors();
+        let mut warnings = Vec::new();
+        if !strict.is_empty() {
+            match options.field_validation {
+                FieldValidation::Ignore => {}
+                FieldValidation::Warn => warnings = strict,
+                FieldValidation::Strict => {
+                    return Err(Status::bad_request(format!(
+                        "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
+                        gv.version.as_str(),
+                        strict.join(", ")
+                    )));
+                }
+            }
+        }
+        if !matches!(decoded.value, Value::Object(_)) {
+            decoded.value = Value::Object(sampan_model::Map::new());
+        }
+        if let Value::Object(map) = &mut decoded.value {
+            map.insert("kind", kind);
+            map.insert("apiVersion", gv.to_string());
+        }
+        Ok((decoded.value, warnings))
+    }
+}
+
+const PATCH_TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+fn invalid_patch_options(field: &str, detail: &str) -> Status {
+    let kind = sampan_model::GroupKind::new("meta.k8s.io", "PatchOptions");
+    Status::invalid(&kind, "", &[sampan_model::FieldError::forbidden(field, detail)])
+}
+
+fn required_patch_option(field: &str, detail: &str) -> Status {
+    let kind = sampan_model::GroupKind::new("meta.k8s.io", "PatchOptions");
+    Status::invalid(&kind, "", &[sampan_model::FieldError::required(field, detail)])
+}
+
+/// The beginning of a body in hexadecimal, as upstream's decoder shows it.
+fn hex_start(body: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for byte in body.iter().take(32) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    if body.len() > 32 {
+        text.push_str(" ...");
+    }
+    text
+}
+
+/// `kind` and `apiVersion` of a body must be those of the path, where they are given (`demanded`: they must be).
+fn check_type(object: &Value, kind: &str, gv: &GroupVersion, demanded: bool) -> Result<(), Status> {
+    let given_kind = object.str_at(&["kind"]);
+    let given_version = object.str_at(&["apiVersion"]);
+    if demanded && (given_kind.is_empty() || given_version.is_empty()) {
+        let what = if given_kind.is_empty() { "Kind" } else { "apiVersion" };
+        return Err(Status::bad_request(format!("Object '{what}' is missing in '{}'", object.to_json())));
+    }
+    let wanted = gv.to_string();
+    if !given_version.is_empty() && given_version != wanted {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({wanted})"
+        )));
+    }
+    if !given_kind.is_empty() && given_kind != kind {
+        return Err(Status::bad_request(format!(
+            "{given_kind} in version {:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version {wanted:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            gv.version.as_str(),
+        )));
+    }
+    Ok(())
+}

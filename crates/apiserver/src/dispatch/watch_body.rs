@@ -1,0 +1,268 @@
+//! The body of a watch: a frame an event, encoded once and shared by all who watch in the plain form.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use rand::RngExt;
+use sampan_model::meta::ObjectMeta;
+use sampan_model::{Map, Status, Value};
+use sampan_store::{Entry, Event, EventKind, Revision};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::shape::{self, Include};
+use crate::http_io::body::{Body, Pieces};
+use crate::http_io::media::{Encoding, Form};
+use crate::http_io::query::Query;
+use crate::http_io::respond::{self, Answer};
+use crate::registry::{Attributes, ListOptions, WatchEvent, WatchEvents, WatchItem, at_revision, object};
+use crate::server::Shared;
+
+/// Watches without a timeout of their own end after this time and up to twice as much (upstream's
+/// `--min-request-timeout`), so that clients spread over servers anew.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
+/// How often a watcher that wants bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How much may be gathered for one client before it is sent.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Starts a watch.
+pub(super) async fn answer(
+    server: &Arc<Shared>,
+    a: &Attributes,
+    options: &ListOptions,
+    form: Form,
+    query: &Query,
+) -> Result<Answer, Status> {
+    if form.encoding != Encoding::Json {
+        return Err(Status::not_acceptable(&[
+            "application/json",
+            "application/vnd.kubernetes.protobuf;stream=watch",
+        ]));
+    }
+    let include = shape::include(query)?;
+    let events = match server.registry.watch(a, options).await {
+        Ok(events) => events,
+        // What is too old is told inside the watch, with 200, as upstream does.
+        Err(status) if status.code() == 410 => {
+            let mut frame = BytesMut::new();
+            error_frame(&mut frame, &status);
+            return Ok(respond::bytes(200, "application/json", frame.freeze()));
+        }
+        Err(status) => return Err(status),
+    };
+    let timeout = options
+        .timeout_seconds
+        .map_or_else(|| MIN_TIMEOUT.mul_f64(1.0 + rand::rng().random_range(0.0..1.0)), Duration::from_secs);
+    let now = Instant::now();
+    let body = WatchBody {
+        a: a.clone(),
+        events,
+        form,
+        include,
+        plain: shape::is_stored_form(a, form),
+        first: true,
+        bookmarks: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(now + BOOKMARK_EVERY))),
+        deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
+        shutdown: Box::pin(server.shutdown.clone().cancelled_owned()),
+        clock: Arc::clone(server),
+        over: false,
+    };
+    let mut answer = respond::bytes(200, "application/json", Bytes::new());
+    answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    *answer.body_mut() = Body::Pieces(Box::new(body));
+    Ok(answer)
+}
+
+struct WatchBody {
+    a: Attributes,
+    events: WatchEvents,
+    form: Form,
+    include: Include,
+    /// Objects are told as they are stored.
+    plain: bool,
+    /// Nothing was told yet (a table's columns go with its first row).
+    first: bool,
+    bookmarks: Option<Pin<Box<Sleep>>>,
+    deadline: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    clock: Arc<Shared>,
+    over: bool,
+}
+
+/// A frame that was encoded for the first watcher, kept beside the event for the others.
+struct Frame(Bytes);
+
+impl Pieces for WatchBody {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let mut out = Gathered::default();
+        loop {
+            let before = out.len();
+            let this = &mut *self;
+            let (a, form, include, plain) = (&this.a, this.form, this.include, this.plain);
+            let (first, clock) = (&mut this.first, &this.clock);
+            let polled = this.events.poll_items(cx, &mut |item| {
+                tell(&mut out, a, item, Telling { form, include, plain }, first, clock);
+            });
+            match polled {
+                Poll::Ready(true) if out.len() < PIECE_BYTES && out.len() > before => {}
+                Poll::Ready(true) => break,
+                Poll::Ready(false) => {
+                    self.over = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if let Some(piece) = out.take() {
+            return Poll::Ready(Some(piece));
+        }
+        if self.over
+            || self.deadline.as_mut().poll(cx).is_ready()
+            || self.shutdown.as_mut().poll(cx).is_ready()
+        {
+            self.over = true;
+            return Poll::Ready(None);
+        }
+        if let Some(timer) = &mut self.bookmarks
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            timer.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
+            // The timer must be polled again to wake this task.
+            let _ = timer.as_mut().poll(cx);
+            if let Some(revision) = self.events.progress() {
+                return Poll::Ready(Some(bookmark(&self.a, self.form, revision, false).into()));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Frames for one piece: a single one is passed on as it is, several are put together.
+#[derive(Default)]
+struct Gathered {
+    one: Option<Bytes>,
+    many: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.one.as_ref().map_or(0, Bytes::len) + self.many.len()
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        if self.many.is_empty() && self.one.is_none() {
+            self.one = Some(frame);
+            return;
+        }
+        if let Some(one) = self.one.take() {
+            self.many.reserve(one.len() + frame.len());
+            self.many.extend_from_slice(&one);
+        }
+        self.many.extend_from_slice(&frame);
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        self.one.take().or_else(|| (!self.many.is_empty()).then(|| self.many.split().freeze()))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Telling {
+    form: Form,
+    include: Include,
+    plain: bool,
+}
+
+fn tell(out: &mut Gathered, a: &Attributes, item: WatchItem, how: Telling, first: &mut bool, clock: &Shared) {
+    let mut shaped = |kind: &str, value: Result<Value, Status>| match value {
+        Ok(value) => {
+            let object =
+                shape::watched(a, value, how.form, how.include, std::mem::take(first), clock.registry.now());
+            out.push(frame(kind, &object));
+        }
+        Err(status) => {
+            let mut text = BytesMut::new();
+            error_frame(&mut text, &status);
+            out.push(text.freeze());
+        }
+    };
+    let convert = |entry: &Entry| object::parse(entry).map(|value| object::from_storage(&a.resource, value));
+    match item {
+        WatchItem::Initial(entry) if how.plain => out.push(frame("ADDED", trimmed(&entry.value))),
+        WatchItem::Initial(entry) => shaped("ADDED", convert(&entry)),
+        WatchItem::Change(kind, event, None) if how.plain => out.push(shared_frame(kind, &event)),
+        WatchItem::Change(kind, event, None) => shaped(kind.as_str(), convert(&event.entry)),
+        WatchItem::Change(kind, event, Some(before)) => {
+            let value =
+                at_revision(&before, event.revision).map(|value| object::from_storage(&a.resource, value));
+            shaped(kind.as_str(), value);
+        }
+        WatchItem::InitialEnd(revision) => out.push(bookmark(a, how.form, revision, true).into()),
+        WatchItem::Failed(status) => {
+            let mut text = BytesMut::new();
+            error_frame(&mut text, &status);
+            out.push(text.freeze());
+        }
+    }
+}
+
+/// The frame of an event in the plain form. All watchers for whom the event is of its usual kind share one.
+fn shared_frame(kind: WatchEvent, event: &Event) -> Bytes {
+    let usual = match (event.kind, &event.previous) {
+        (EventKind::Delete, _) => WatchEvent::Deleted,
+        (EventKind::Put, None) => WatchEvent::Added,
+        (EventKind::Put, Some(_)) => WatchEvent::Modified,
+    };
+    let make = || frame(kind.as_str(), trimmed(&event.entry.value));
+    if kind != usual {
+        return make();
+    }
+    event.frame.get_or_init(|| Arc::new(Frame(make()))).map_or_else(make, |frame: &Frame| frame.0.clone())
+}
+
+fn trimmed(object: &[u8]) -> &[u8] {
+    object.strip_suffix(b"\n").unwrap_or(object)
+}
+
+fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + 40);
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+    out.extend_from_slice(object);
+    out.extend_from_slice(b"}\n");
+    out.freeze()
+}
+
+fn error_frame(out: &mut BytesMut, status: &Status) {
+    let mut text = Vec::new();
+    crate::encode::write_object(&status.to_value(), &mut text, false);
+    out.extend_from_slice(&frame("ERROR", &text));
+}
+
+/// A bookmark; `initial`: the one that ends the initial events.
+fn bookmark(a: &Attributes, form: Form, revision: Revision, initial: bool) -> Vec<u8> {
+    let mut value = Value::Object(Map::new());
+    object::set_type(&a.resource, &mut value);
+    value.set_meta("resourceVersion", revision.to_string());
+    if initial {
+        let annotations: Map = [("k8s.io/initial-events-end", "true")].into_iter().collect();
+        value.set_meta("annotations", annotations);
+    }
+    sampan_schema::complete(&a.resource.schema, &mut value);
+    let text = shape::watched(a, value, form, Include::Metadata, false, a_long_ago());
+    frame("BOOKMARK", &text).to_vec()
+}
+
+/// Bookmarks have no age.
+fn a_long_ago() -> jiff::Timestamp {
+    jiff::Timestamp::UNIX_EPOCH
+}

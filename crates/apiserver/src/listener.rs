@@ -1,0 +1,136 @@
+//! Connections: TLS, HTTP/1.1 and HTTP/2, and the identity in a client's certificate.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use crate::User;
+use crate::chain::authentication::PeerIdentity;
+use crate::server::Server;
+
+/// How many connections may be open at once.
+const MAX_CONNECTIONS: usize = 16_384;
+/// How long a client may take for its TLS handshake, and for the head of a request.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a slow request may go on when the server ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests at once on one HTTP/2 connection (upstream's `--http2-max-streams-per-connection`).
+const MAX_STREAMS: u32 = 250;
+
+/// Serves connections until `stop`, then lets those that are busy finish for a few seconds.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    server: Server,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let acceptor = TlsAcceptor::from(tls);
+    let graceful = GracefulShutdown::new();
+    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let builder = Arc::new(builder());
+    loop {
+        let seat = Arc::clone(&seats).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        let (acceptor, server, builder) = (acceptor.clone(), server.clone(), Arc::clone(&builder));
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let _seat = seat;
+            let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            };
+            let identity = stream.get_ref().1.peer_certificates().and_then(|chain| identity(chain.first()?));
+            let service = Connection { server, identity, peer };
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection.into_owned()).await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+        });
+    }
+    drop(listener);
+    server.shut_down();
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections were still busy and were cut");
+    }
+    Ok(())
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT).max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(64 * 1024)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Failures of one connection, which say nothing about the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// The user that a client certificate names: the common name, and the organizations as groups.
+///
+/// The chain was verified by the TLS layer. `None` for a certificate without a common name.
+pub fn identity(certificate: &CertificateDer<'_>) -> Option<Arc<User>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    let mut groups: Vec<String> =
+        subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
+    groups.push("system:authenticated".into());
+    Some(Arc::new(User { name, groups, ..User::default() }))
+}
+
+/// The service of one connection: the server, with what is known of the client.
+#[derive(Clone)]
+struct Connection {
+    server: Server,
+    identity: Option<Arc<User>>,
+    peer: SocketAddr,
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Connection {
+    type Response = <Server as Service<http::Request<Incoming>>>::Response;
+    type Error = std::convert::Infallible;
+    type Future = <Server as Service<http::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
+        if let Some(user) = &self.identity {
+            request.extensions_mut().insert(PeerIdentity(Arc::clone(user)));
+        }
+        request.extensions_mut().insert(self.peer);
+        self.server.clone().call(request)
+    }
+}

@@ -1,0 +1,144 @@
+//! Subresources that are more than another way to write the object: projections read, actions run.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sampan_model::{GroupResource, Status, Value};
+
+use super::lookup::SnapshotLookup;
+use super::update::{project, rules};
+use super::write::{ATTEMPTS, CommitError};
+use super::{Attributes, DeleteOptions, Deleted, Registry, object, store_error};
+use crate::subresource::{ChangeFn, Parent};
+use crate::{Context, Lookup};
+
+impl Registry {
+    /// GET of a subresource that shows the object: itself, or as another kind.
+    pub async fn get_part(&self, a: &Attributes, resource_version: &str) -> Result<Bytes, Status> {
+        let rules = rules(a)?;
+        let bytes = self.get(a, resource_version).await?;
+        match rules.projection {
+            Some(projection) => project(projection, &bytes),
+            None => Ok(bytes),
+        }
+    }
+
+    /// The object that `a` names, for an action on it.
+    pub fn parent<'a>(&'a self, a: &'a Attributes, dry_run: bool) -> impl Parent + 'a {
+        ActionParent { registry: self, a, dry_run }
+    }
+}
+
+struct ActionParent<'a> {
+    registry: &'a Registry,
+    a: &'a Attributes,
+    dry_run: bool,
+}
+
+impl ActionParent<'_> {
+    async fn change(&self, a: &Attributes, change: &ChangeFn<'_>) -> Result<Value, Status> {
+        for _ in 0..ATTEMPTS {
+            match self.try_change(a, change).await {
+                Ok(bytes) => return serde_json::from_slice(&bytes).map_err(Status::internal),
+                Err(CommitError::Raced) => {}
+                Err(CommitError::Status(status)) => return Err(status),
+            }
+        }
+        Err(Status::modified(&a.resource.group_resource(), &a.name))
+    }
+
+    async fn try_change(&self, a: &Attributes, change: &ChangeFn<'_>) -> Result<Bytes, CommitError> {
+        let snapshot = self.registry.store.snapshot();
+        let entry = snapshot.get(&a.key()).ok_or_else(|| CommitError::Status(a.not_found()))?;
+        let mut object = object::parse(entry).map_err(CommitError::Status)?;
+        let lookup = SnapshotLookup(&snapshot);
+        let now = self.registry.now();
+        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, self.dry_run, &lookup);
+        change(&cx, &mut object).map_err(CommitError::Status)?;
+        sampan_schema::normalise(&a.storage.schema, &mut object);
+        sampan_schema::complete(&a.storage.schema, &mut object);
+        self.registry.commit(a, &cx, Some(entry), &object, a.key()).await
+    }
+}
+
+#[async_trait]
+impl Parent for ActionParent<'_> {
+    async fn get(&self) -> Result<Value, Status> {
+        self.registry.get_value(self.a).await
+    }
+
+    async fn update(&self, change: &ChangeFn<'_>) -> Result<Value, Status> {
+        self.change(self.a, change).await
+    }
+
+    async fn delete(&self, options: &Value) -> Result<Value, Status> {
+        let mut options = DeleteOptions::parse(Some(options), &crate::http_io::query::Query::default())?;
+        options.dry_run |= self.dry_run;
+        match self.registry.delete(self.a, &options).await? {
+            Deleted::Gone(status, _) => Ok(status.to_value()),
+            Deleted::Object(written) => serde_json::from_slice(&written.object).map_err(Status::internal),
+        }
+    }
+
+    fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
+        SnapshotLookup(&self.registry.store.snapshot()).list(resource, namespace)
+    }
+
+    async fn update_other(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+        change: &ChangeFn<'_>,
+    ) -> Result<Value, Status> {
+        let storage =
+            self.registry.catalog().by_storage(resource).cloned().ok_or_else(Status::path_not_found)?;
+        let a = Attributes {
+            resource: std::sync::Arc::clone(&storage),
+            storage,
+            subresource: "".into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            user: std::sync::Arc::clone(&self.a.user),
+            default_manager: self.a.default_manager.clone(),
+        };
+        self.change(&a, change).await
+    }
+
+    fn dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
+impl Registry {
+    /// Writes objects that must exist from the start, in one commit; those that exist are left alone.
+    /// Answers how many were written.
+    pub async fn ensure(
+        &self,
+        objects: Vec<(std::sync::Arc<crate::Resource>, Value)>,
+    ) -> Result<usize, Status> {
+        use sampan_model::meta::ObjectMeta;
+        use sampan_store::{Expect, Op, Txn};
+        let snapshot = self.store.snapshot();
+        let now = super::write::format_time(self.now());
+        let mut ops = Vec::new();
+        for (resource, mut object) in objects {
+            let key = resource.key(object.namespace(), object.name());
+            if snapshot.get(&key).is_some() {
+                continue;
+            }
+            object.meta_mut().insert("creationTimestamp", now.as_str());
+            object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
+            sampan_schema::default(&resource.schema, &mut object);
+            resource.strategy.default(&mut object);
+            sampan_schema::normalise(&resource.schema, &mut object);
+            sampan_schema::complete(&resource.schema, &mut object);
+            let value = super::write::stored(&resource, &object);
+            ops.push(Op::Put { key: key.into(), expect: Expect::Absent, value });
+        }
+        let count = ops.len();
+        if count > 0 {
+            self.store.commit(Txn { ops }).await.map_err(|e| store_error(&e))?;
+        }
+        Ok(count)
+    }
+}

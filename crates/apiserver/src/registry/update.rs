@@ -1,0 +1,480 @@
+//! PUT and PATCH: all of them make a new object of the existing one, and share everything else.
+
+use std::sync::Arc;
+
+use sampan_model::meta::ObjectMeta;
+use sampan_model::{FieldError, Status, Str, Value};
+use sampan_schema::{Schema, decode, managed, patch};
+use sampan_store::Entry;
+
+use super::lookup::SnapshotLookup;
+use super::write::{
+    ATTEMPTS, CommitError, Written, format_time, managed_error, manager, metadata_errors,
+    metadata_update_errors,
+};
+use super::{Attributes, Registry, object};
+use crate::http_io::query::{FieldValidation, WriteOptions};
+use crate::subresource::Projection;
+use crate::{Behaviour, Context, Strategy, Verb};
+
+/// The kinds of patches, apart from apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own.
+    Strategic,
+}
+
+/// What is to become of an object.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is replaced by this one (decoded and defaulted).
+    Replace(Value),
+    /// It is patched.
+    Patch(PatchType, Value),
+    /// A configuration is applied to it.
+    Apply(Value),
+}
+
+/// The rules by which an update is written.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) strategy: &'a dyn Strategy,
+    pub(super) projection: Option<&'a dyn Projection>,
+    pub(super) schema: &'a Schema,
+}
+
+impl Registry {
+    /// Changes the object that `a` names, or its subresource.
+    pub async fn update(
+        &self,
+        a: &Attributes,
+        change: Change,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let rules = rules(a)?;
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.store.snapshot();
+            let Some(entry) = snapshot.get(&a.key()) else {
+                match self.create_instead(a, &change, options).await? {
+                    Some(written) => return Ok(written),
+                    None => continue,
+                }
+            };
+            match self.try_update(a, rules, entry, &snapshot, &change, options).await {
+                Ok(written) => return Ok(written),
+                Err(CommitError::Raced) => {}
+                Err(CommitError::Status(status)) => return Err(status),
+            }
+        }
+        Err(Status::modified(&a.resource.group_resource(), &a.name))
+    }
+
+    /// The object is not there: an apply creates it, and a PUT where the kind allows. `None`: someone was faster.
+    async fn create_instead(
+        &self,
+        a: &Attributes,
+        change: &Change,
+        options: &WriteOptions,
+    ) -> Result<Option<Written>, Status> {
+        let object = match change {
+            Change::Apply(config) if a.subresource.is_empty() => {
+                let gv = a.resource.group_version().to_string();
+                let manager = manager(a, options, &gv);
+                let now = format_time(self.now());
+                let reset = a.storage.strategy.reset_fields();
+                let mut config = config.clone();
+                if let Some(meta) =
+                    config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
+                {
+                    meta.remove("resourceVersion");
+                }
+                let merged = managed::apply(
+                    &a.resource.schema,
+                    None,
+                    config,
+                    &manager,
+                    options.force == Some(true),
+                    &now,
+                    reset,
+                )
+                .map_err(managed_error)?;
+                let decoded = decode::value(&a.resource.schema, merged)
+                    .map_err(|e| Status::bad_request(e.to_string()))?;
+                let mut object = decoded.value;
+                default(a, &mut object);
+                object
+            }
+            Change::Replace(body)
+                if a.subresource.is_empty() && a.storage.strategy.allow_create_on_update() =>
+            {
+                body.clone()
+            }
+            _ => return Err(a.not_found()),
+        };
+        let mut object = object;
+        check_name(a, &mut object)?;
+        super::create::check_namespace(a, &mut object)?;
+        match self.try_create(a, object, options, matches!(change, Change::Apply(_))).await {
+            Ok(written) => Ok(Some(written)),
+            Err(CommitError::Raced) => Ok(None),
+            Err(CommitError::Status(status)) => Err(status),
+        }
+    }
+
+    async fn try_update(
+        &self,
+        a: &Attributes,
+        rules: Rules<'_>,
+        entry: &Arc<Entry>,
+        snapshot: &sampan_store::Snapshot,
+        change: &Change,
+        options: &WriteOptions,
+    ) -> Result<Written, CommitError> {
+        let fail = CommitError::Status;
+        let now = self.now();
+        let lookup = SnapshotLookup(snapshot);
+        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
+        let stored = object::parse(entry).map_err(fail)?;
+        let existing = object::from_storage(&a.resource, stored.clone());
+
+        let mut new = self.next(a, rules, &cx, &existing, change, options).map_err(fail)?;
+        check_name(a, &mut new).map_err(fail)?;
+        super::create::check_namespace(a, &mut new).map_err(fail)?;
+        self.check_identity(a, rules.strategy, &new, &stored, entry).map_err(fail)?;
+        if !matches!(change, Change::Apply(_)) {
+            let reset = rules.strategy.reset_fields();
+            self.keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
+        }
+        let mut object = object::to_storage(&a.resource, &a.storage, new);
+        self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).map_err(fail)?;
+        if leaves(rules.strategy, &object) && !options.dry_run {
+            return self.finish_deletion(a, &cx, entry, object).await;
+        }
+        let bytes = self.commit(a, &cx, Some(entry), &object, a.key()).await?;
+        let bytes = match rules.projection {
+            Some(projection) => project(projection, &bytes).map_err(fail)?,
+            None => bytes,
+        };
+        Ok(Written { object: bytes, created: false, warnings: cx.take_warnings() })
+    }
+
+    /// The object as the client wants it, in the version of the request: decoded and defaulted.
+    fn next(
+        &self,
+        a: &Attributes,
+        rules: Rules<'_>,
+        cx: &Context<'_>,
+        existing: &Value,
+        change: &Change,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        let projected = rules.projection.map(|p| p.read(existing)).transpose()?;
+        let base = projected.as_ref().unwrap_or(existing);
+        let mut new = match change {
+            Change::Replace(body) => body.clone(),
+            Change::Patch(patch_type, body) => {
+                patched(a, rules.schema, base, *patch_type, body, cx, options)?
+            }
+            Change::Apply(config) => return self.applied(a, rules, cx, existing, config, options),
+        };
+        match rules.projection {
+            None => {
+                default(a, &mut new);
+                Ok(new)
+            }
+            Some(projection) => {
+                let errors = projection.validate(&new);
+                if !errors.is_empty() {
+                    return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
+                }
+                let mut object = existing.clone();
+                projection.write(&mut object, &new)?;
+                object.set_meta("resourceVersion", new.resource_version().to_owned());
+                if !new.uid().is_empty() {
+                    object.set_meta("uid", new.uid().to_owned());
+                }
+                Ok(object)
+            }
+        }
+    }
+
+    fn applied(
+        &self,
+        a: &Attributes,
+        rules: Rules<'_>,
+        cx: &Context<'_>,
+        existing: &Value,
+        config: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        let mut config = config.clone();
+        let given = config.resource_version().to_owned();
+        if let Some(projection) = rules.projection {
+            let errors = projection.validate(&config);
+            if !errors.is_empty() {
+                return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
+            }
+            let mut object = Value::Object(sampan_model::Map::new());
+            object::set_type(&a.resource, &mut object);
+            object.set_meta("name", a.name.clone());
+            object.set_meta("namespace", a.namespace.clone());
+            projection.write(&mut object, &config)?;
+            config = object;
+        } else if let Some(meta) =
+            config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
+        {
+            meta.remove("resourceVersion");
+        }
+        let gv = a.resource.group_version().to_string();
+        let manager = manager(a, options, &gv);
+        let now = format_time(cx.now);
+        let reset = rules.strategy.reset_fields();
+        let schema = &a.resource.schema;
+        let merged = managed::apply(
+            schema,
+            Some(existing),
+            config,
+            &manager,
+            options.force == Some(true),
+            &now,
+            reset,
+        )
+        .map_err(managed_error)?;
+        let mut new = decode::value(schema, merged).map_err(|e| Status::bad_request(e.to_string()))?.value;
+        if !given.is_empty() {
+            new.set_meta("resourceVersion", given);
+        }
+        default(a, &mut new);
+        Ok(new)
+    }
+
+    /// uid and resourceVersion that the client gave must be the object's.
+    fn check_identity(
+        &self,
+        a: &Attributes,
+        strategy: &dyn Strategy,
+        new: &Value,
+        stored: &Value,
+        entry: &Entry,
+    ) -> Result<(), Status> {
+        let resource = a.resource.group_resource();
+        if !new.uid().is_empty() && new.uid() != stored.uid() {
+            return Err(Status::conflict(
+                &resource,
+                &a.name,
+                precondition_failed(entry, "UID", new.uid(), stored.uid()),
+            ));
+        }
+        match new.resource_version() {
+            "" | "0" if strategy.allow_unconditional_update() => Ok(()),
+            "" | "0" => Err(Status::invalid(
+                &a.resource.group_kind(),
+                &a.name,
+                &[FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update")],
+            )),
+            text => match text.parse::<u64>() {
+                Ok(revision) if revision == entry.revision => Ok(()),
+                Ok(_) => Err(Status::modified(&resource, &a.name)),
+                Err(_) => Err(Status::invalid(
+                    &a.resource.group_kind(),
+                    &a.name,
+                    &[FieldError::invalid(
+                        "metadata.resourceVersion",
+                        text,
+                        format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
+                    )],
+                )),
+            },
+        }
+    }
+
+    /// Admission, strategy, validation: everything between the new object and the commit.
+    fn prepare_update(
+        &self,
+        a: &Attributes,
+        strategy: &dyn Strategy,
+        cx: &Context<'_>,
+        object: &mut Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        for plugin in &self.admission {
+            plugin.admit(cx, Verb::Update, object, Some(old))?;
+        }
+        keep_system_fields(object, old);
+        strategy.prepare_for_update(cx, object, old)?;
+        sampan_schema::normalise(&a.storage.schema, object);
+        sampan_schema::complete(&a.storage.schema, object);
+        let mut errors = metadata_update_errors(object, old);
+        // The engine's check and the kind's own are both reported, as upstream reports them.
+        errors.extend(errors.clone());
+        errors.extend(metadata_errors(cx, strategy, object));
+        errors.extend(strategy.validate_update(cx, object, old));
+        if !errors.is_empty() {
+            return Err(Status::invalid(&a.storage.group_kind(), object.name(), &errors));
+        }
+        for warning in strategy.warnings(object, Some(old)) {
+            cx.warn(warning);
+        }
+        for plugin in &self.admission {
+            plugin.validate(cx, Verb::Update, object, Some(old))?;
+        }
+        Ok(())
+    }
+}
+
+/// The rules of the resource, or of the subresource that `a` names.
+pub(super) fn rules(a: &Attributes) -> Result<Rules<'_>, Status> {
+    if a.subresource.is_empty() {
+        return Ok(Rules { strategy: &*a.storage.strategy, projection: None, schema: &a.resource.schema });
+    }
+    let sub = a.storage.subresource(&a.subresource).ok_or_else(Status::path_not_found)?;
+    match &sub.behaviour {
+        Behaviour::Part(strategy) => {
+            Ok(Rules { strategy: &**strategy, projection: None, schema: &a.resource.schema })
+        }
+        Behaviour::Projection(projection) => {
+            Ok(Rules { strategy: &*a.storage.strategy, projection: Some(&**projection), schema: &sub.schema })
+        }
+        Behaviour::Action(_) | Behaviour::Connect(_) => Err(Status::failure(
+            405,
+            sampan_model::Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource",
+        )),
+    }
+}
+
+/// The stored object of an answer, shown as another kind.
+pub(super) fn project(projection: &dyn Projection, bytes: &[u8]) -> Result<bytes::Bytes, Status> {
+    let object: Value = serde_json::from_slice(bytes).map_err(Status::internal)?;
+    Ok(object::encoded(&projection.read(&object)?))
+}
+
+/// Why a precondition of a write failed, as upstream's storage says it.
+pub(super) fn precondition_failed(entry: &Entry, what: &str, wanted: &str, found: &str) -> String {
+    format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         {what} in precondition: {wanted}, {what} in object meta: {found}",
+        entry.key
+    )
+}
+
+/// Sets the defaults of the schema and of the kind.
+pub(super) fn default(a: &Attributes, object: &mut Value) {
+    sampan_schema::default(&a.resource.schema, object);
+    a.resource.strategy.default(object);
+    sampan_schema::complete(&a.resource.schema, object);
+}
+
+/// Whether nothing keeps an object any more whose deletion was asked for.
+fn leaves(strategy: &dyn Strategy, object: &Value) -> bool {
+    object.is_deleting()
+        && object.finalizers().is_empty()
+        && !strategy.holds_deletion(object)
+        && object
+            .meta()
+            .and_then(|m| m.get("deletionGracePeriodSeconds"))
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+            == 0
+}
+
+fn check_name(a: &Attributes, object: &mut Value) -> Result<(), Status> {
+    match object.name() {
+        "" => {
+            object.set_meta("name", a.name.clone());
+            Ok(())
+        }
+        name if name == a.name => Ok(()),
+        name => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            a.name
+        ))),
+    }
+}
+
+/// Restores from `old` what only the server writes.
+fn keep_system_fields(object: &mut Value, old: &Value) {
+    let empty = sampan_model::Map::new();
+    let old = old.meta().unwrap_or(&empty);
+    let meta = object.meta_mut();
+    meta.remove("resourceVersion");
+    meta.remove("selfLink");
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if !meta.contains_key(field)
+            && let Some(value) = old.get(field)
+        {
+            meta.insert(Str::from(field), value.clone());
+        }
+    }
+    match old.get("generation") {
+        Some(generation) => meta.insert("generation", generation.clone()),
+        None => meta.remove("generation"),
+    };
+}
+
+fn patched(
+    a: &Attributes,
+    schema: &Schema,
+    base: &Value,
+    patch_type: PatchType,
+    body: &Value,
+    cx: &Context<'_>,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let mut target = base.clone();
+    match patch_type {
+        PatchType::Json => target = patch::json(target, body).map_err(|e| patch_error(a, e))?,
+        PatchType::Merge => patch::merge(&mut target, body.clone()),
+        PatchType::Strategic => {
+            patch::strategic(schema, &mut target, body.clone()).map_err(|e| patch_error(a, e))?
+        }
+    }
+    let decoded = decode::value(schema, target).map_err(|error| match error {
+        decode::Error::Type { message, .. } => Status::invalid(
+            &a.resource.group_kind(),
+            &a.name,
+            &[FieldError::invalid("patch", body.to_json(), message)],
+        ),
+        other => Status::bad_request(other.to_string()),
+    })?;
+    let strict = decoded.strict_errors();
+    if !strict.is_empty() {
+        match options.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => strict.iter().for_each(|w| cx.warn(w.clone())),
+            FieldValidation::Strict => {
+                return Err(Status::invalid(
+                    &a.resource.group_kind(),
+                    &a.name,
+                    &[FieldError::invalid(
+                        "patch",
+                        body.to_json(),
+                        format!("strict decoding error: {}", strict.join(", ")),
+                    )],
+                ));
+            }
+        }
+    }
+    Ok(decoded.value)
+}
+
+fn patch_error(a: &Attributes, error: patch::Error) -> Status {
+    match error {
+        patch::Error::Malformed(message) => Status::bad_request(message),
+        patch::Error::TooLarge(message) => {
+            Status::failure(413, sampan_model::Reason::RequestEntityTooLarge, message)
+        }
+        patch::Error::Unprocessable(message) => Status::failure(422, sampan_model::Reason::Invalid, message)
+            .with_details(sampan_model::status::Details {
+                name: a.name.to_string(),
+                group: a.resource.gvr.group.to_string(),
+                kind: a.resource.gvr.resource.to_string(),
+                ..Default::default()
+            }),
+        patch::Error::Internal(message) => Status::unknown(message),
+    }
+}

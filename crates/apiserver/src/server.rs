@@ -1,0 +1,169 @@
+//! The server as one tower service: clients may call it in process, the listener calls it for connections.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http::{HeaderValue, Request};
+use sampan_model::Value;
+use sampan_store::Store;
+
+use crate::User;
+use crate::admission::Admission;
+use crate::catalog::Catalog;
+use crate::chain::authentication::{Authenticator, ClientCertificate};
+use crate::chain::authorization::{Authorizer, MastersOnly};
+use crate::chain::metrics::Metrics;
+use crate::chain::{self, deadline};
+use crate::http_io::respond::Answer;
+use crate::registry::{Clock, Registry};
+use crate::request_info::RequestInfo;
+
+/// What a server is made of.
+pub struct Config {
+    /// Where objects are kept.
+    pub store: Arc<dyn Store>,
+    /// The resources that are served.
+    pub catalog: Catalog,
+    /// Admission plug-ins, in order.
+    pub admission: Vec<Arc<dyn Admission>>,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The documents of `/openapi`.
+    pub openapi: Arc<dyn crate::openapi::Source>,
+    /// The answer of `/version`.
+    pub version: Value,
+    /// The time.
+    pub clock: Clock,
+    /// How many short requests may be in flight at once.
+    pub max_in_flight: usize,
+}
+
+/// How many short requests may be in flight at once, unless configured (upstream's two limits together).
+pub const MAX_IN_FLIGHT: usize = 600;
+
+/// What all requests share.
+pub struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) openapi: Arc<dyn crate::openapi::Source>,
+    pub(crate) version: Value,
+    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) anonymous: Arc<User>,
+    pub(crate) metrics: Metrics,
+    pub(crate) metrics_registry: prometheus_client::registry::Registry,
+    pub(crate) in_flight: InFlight,
+    pub(crate) shutdown: tokio_util::sync::CancellationToken,
+}
+
+impl Shared {
+    /// Headers that every answer has.
+    pub(crate) fn stamp(&self, answer: &mut Answer) {
+        answer.headers_mut().entry("cache-control").or_insert(HeaderValue::from_static("no-cache, private"));
+    }
+}
+
+/// An API server.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+impl Server {
+    /// Puts a server together.
+    pub fn new(config: Config) -> Self {
+        let mut metrics_registry = prometheus_client::registry::Registry::default();
+        config.store.register_metrics(&mut metrics_registry);
+        let metrics = Metrics::new(&mut metrics_registry);
+        let in_flight = InFlight {
+            now: AtomicUsize::new(0),
+            max: config.max_in_flight,
+            gauge: metrics.in_flight().clone(),
+            rejected: metrics.rejected().clone(),
+        };
+        let registry = Registry::new(config.store, config.catalog, config.admission, config.clock);
+        Self(Arc::new(Shared {
+            registry,
+            openapi: config.openapi,
+            version: config.version,
+            authenticators: vec![Arc::new(ClientCertificate)],
+            authorizer: config.authorizer,
+            anonymous: Arc::new(User::anonymous()),
+            metrics,
+            metrics_registry,
+            in_flight,
+            shutdown: tokio_util::sync::CancellationToken::new(),
+        }))
+    }
+
+    /// The engine.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Ends watches, so that connections can be closed.
+    pub fn shut_down(&self) {
+        self.0.shutdown.cancel();
+    }
+}
+
+/// The authorizer that stands until RBAC does.
+pub fn default_authorizer() -> Arc<dyn Authorizer> {
+    Arc::new(MastersOnly)
+}
+
+impl<B> tower_service::Service<Request<B>> for Server
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { Ok(chain::serve(shared, request).await) })
+    }
+}
+
+/// Bounds the short requests in flight; long-running ones are bounded by their connections.
+pub(crate) struct InFlight {
+    now: AtomicUsize,
+    max: usize,
+    gauge: prometheus_client::metrics::gauge::Gauge<i64, std::sync::atomic::AtomicI64>,
+    rejected: prometheus_client::metrics::counter::Counter,
+}
+
+/// A place among the requests in flight, given back when dropped.
+pub(crate) struct Seat<'a>(Option<&'a InFlight>);
+
+impl InFlight {
+    pub(crate) fn enter(&self, info: &RequestInfo) -> Option<Seat<'_>> {
+        if deadline::is_long_running(info) {
+            return Some(Seat(None));
+        }
+        if self.now.fetch_add(1, Ordering::Relaxed) >= self.max {
+            self.now.fetch_sub(1, Ordering::Relaxed);
+            self.rejected.inc();
+            return None;
+        }
+        self.gauge.inc();
+        Some(Seat(Some(self)))
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if let Some(in_flight) = self.0 {
+            in_flight.now.fetch_sub(1, Ordering::Relaxed);
+            in_flight.gauge.dec();
+        }
+    }
+}
