@@ -15,3 +15,10 @@ pub use complete::{complete, normalise};
 pub use decode::Decoded;
 pub use default::default;
 pub use types::{Field, ListSemantics, ObjectType, Presence, Schema, SchemaSet, Shape, Type, TypeId};
+
+#[cfg(test)]
+extern crate self as sampan_schema;
+#[cfg(test)]
+#[path = "../fixtures/schemas.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod schemas;

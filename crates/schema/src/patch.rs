@@ -1,9 +1,17 @@
 //! The three ways to patch an object: JSON patch (RFC 6902), merge patch (RFC 7386) and Kubernetes'
-//! strategic merge patch.
+//! strategic merge patch. What comes out is a tree that still has to be decoded again by its schema.
+
+mod directive;
+mod go_print;
+mod index;
+mod json;
+mod list;
+mod strategic;
 
 use sampan_model::{Map, Value};
 
-use crate::types::Schema;
+pub use json::{json, json_complaints};
+pub use strategic::strategic;
 
 /// Why a patch could not be applied; the variant decides the status code.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -20,11 +28,6 @@ pub enum Error {
     /// What upstream answers with an internal error (500).
     #[error("{0}")]
     Internal(String),
-}
-
-/// Applies a list of operations (RFC 6902).
-pub fn json(_target: Value, _patch: &Value) -> Result<Value, Error> {
-    Err(Error::Internal("JSON patch is not built yet".into()))
 }
 
 /// Applies a merge patch (RFC 7386): maps are merged, null removes, anything else replaces.
@@ -48,7 +51,19 @@ pub fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// Applies a strategic merge patch.
-pub fn strategic(_schema: &Schema, _target: &mut Value, _patch: Value) -> Result<(), Error> {
-    Err(Error::Internal("strategic merge patch is not built yet".into()))
+/// Whether a body may be a merge patch or a strategic one: only an object is.
+pub fn check_object(patch: &Value) -> Result<(), Error> {
+    let found = match patch {
+        Value::Object(_) | Value::Null => return Ok(()),
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+    };
+    Err(Error::Malformed(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+    )))
 }
+
+#[cfg(test)]
+mod tests;
