@@ -64,6 +64,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Opens the store, and waits until its state is in memory.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever opens a store has no further use for them")]
     pub fn open(options: Options) -> Result<Self, Error> {
         let metrics = Metrics::default();
         let (queue, requests) = mpsc::channel(options.queue_limit.max(1));
@@ -125,7 +126,8 @@ impl Store for Embedded {
         let sent = match &*self.queue.read() {
             Some(queue) => {
                 let sent = queue.try_send(Request { txn, reply });
-                self.metrics.queue.set((self.queue_limit - queue.capacity().min(self.queue_limit)) as i64);
+                let waiting = queue.max_capacity() - queue.capacity();
+                self.metrics.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
                 sent
             }
             None => return Err(Error::Closed),
@@ -147,5 +149,40 @@ impl Store for Embedded {
 
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::History;
+    use crate::state::State;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_further_commits() {
+        let metrics = Metrics::default();
+        // Nobody takes anything out of this queue.
+        let (queue, requests) = mpsc::channel(1);
+        let store = Arc::new(Embedded {
+            live: Arc::new(Live::new(&State::default(), &History::default(), 1, metrics.clone())),
+            metrics,
+            queue_limit: 1,
+            queue: RwLock::new(Some(queue)),
+            writer: Mutex::default(),
+        });
+        let waits = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.commit(Txn::default()).await }
+        });
+        while requests.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(store.commit(Txn::default()).await, Err(Error::Overloaded { waiting: 1 })));
+        drop(requests);
+        assert!(
+            matches!(waits.await.unwrap(), Err(Error::Closed)),
+            "a dead writer is no reason to wait for ever"
+        );
     }
 }

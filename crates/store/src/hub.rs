@@ -52,11 +52,12 @@ impl Hub {
         self.metrics.watchers.set(i64::try_from(prefixes.seats()).unwrap_or(i64::MAX));
     }
 
-    /// Offers events up to `revision`. `publish` makes them visible to readers at the same moment.
-    pub(crate) fn offer(&self, events: &[Arc<Event>], revision: Revision, publish: impl FnOnce()) {
+    /// Offers events up to `revision`. `publish` makes them visible to readers at the same moment; what it
+    /// gives is dropped when no lock is held.
+    pub(crate) fn offer<T>(&self, events: &[Arc<Event>], revision: Revision, publish: impl FnOnce() -> T) {
         let mut wakers = Vec::new();
         let mut prefixes = self.prefixes.lock();
-        publish();
+        let replaced = publish();
         let ended = prefixes.offer(events, self.watcher_limit, &mut wakers);
         self.offered.store(revision, Ordering::Release);
         if ended > 0 {
@@ -65,6 +66,7 @@ impl Hub {
         }
         drop(prefixes);
         wakers.into_iter().for_each(std::task::Waker::wake);
+        drop(replaced);
     }
 
     /// Ends every watcher; those who come later are ended at once.

@@ -47,7 +47,7 @@ impl Live {
         let current = Arc::new(Current { snapshot: state.publish(), history: history.clone() });
         let oldest = history.oldest();
         let trimmed = self.current.load().history.oldest() != oldest;
-        self.hub.offer(events, state.revision, || self.current.store(current));
+        self.hub.offer(events, state.revision, || self.current.swap(current));
         if trimmed {
             self.rebuilt.lock().retain(|snapshot| snapshot.revision() >= oldest);
         }

@@ -24,13 +24,13 @@ fn open(dir: &Path) -> Embedded {
 }
 
 /// Two keys at once, which must never be seen apart; now and then one is removed for a while.
-fn pair(n: u64, len: usize) -> Txn {
+fn pair(n: u64, len: u64) -> Txn {
     let op = |side: &str| {
         let key = format!("/{side}/{:03}", n % KEYS).into();
-        if n % 11 == 0 {
+        if n.is_multiple_of(11) {
             return Op::Delete { key, expect: Expect::Any, last: None };
         }
-        let bytes = [format!("{n}:").as_bytes(), &vec![b'.'; len]].concat();
+        let bytes = [format!("{n}:").as_bytes(), &vec![b'.'; usize::try_from(len).unwrap()]].concat();
         Op::Put { key, expect: Expect::Any, value: NewValue { bytes, ..NewValue::default() } }
     };
     Txn { ops: vec![op("left"), op("right")] }
@@ -49,7 +49,7 @@ async fn child_that_writes() {
         tasks.spawn(async move {
             for n in 0.. {
                 let n = start + n * WRITERS + writer;
-                let done = store.commit(pair(n, 700 + (n as usize * 37) % 900)).await.unwrap();
+                let done = store.commit(pair(n, 700 + n * 37 % 900)).await.unwrap();
                 // Removing what is not there has no revision of its own.
                 if done.entries.iter().all(Option::is_none) {
                     continue;
@@ -128,9 +128,9 @@ async fn check_history(store: &Embedded) {
 async fn what_was_acknowledged_survives_kill_9_and_no_revision_is_used_twice() {
     let dir = tempfile::tempdir().unwrap();
     let mut acks: BTreeMap<Revision, u64> = BTreeMap::new();
-    for round in 0..20_u64 {
+    for round in 0..20 {
         // Not a round number, so that the kill falls into every phase of groups, trims and checkpoints.
-        let count = 50 + (round as usize * 7919) % 700;
+        let count = 50 + round * 7919 % 700;
         for (revision, n) in write_and_kill(dir.path(), count) {
             assert!(acks.insert(revision, n).is_none(), "revision {revision} was given twice");
         }
@@ -141,15 +141,15 @@ async fn what_was_acknowledged_survives_kill_9_and_no_revision_is_used_twice() {
         check_pairs(&snapshot);
         // The newest acknowledged write of every key is there, unless an unacknowledged one came later.
         let mut newest: BTreeMap<u64, (Revision, u64)> = BTreeMap::new();
-        acks.iter().for_each(|(revision, n)| drop(newest.insert(n % KEYS, (*revision, *n))));
+        newest.extend(acks.iter().map(|(revision, n)| (n % KEYS, (*revision, *n))));
         for (key, (revision, n)) in newest {
             let entry = snapshot.get(&format!("/left/{key:03}"));
             match entry {
                 Some(entry) if entry.revision == revision => {
-                    assert!(entry.value.starts_with(format!("{n}:").as_bytes()))
+                    assert!(entry.value.starts_with(format!("{n}:").as_bytes()));
                 }
                 Some(entry) => assert!(entry.revision > revision, "key {key} was set back"),
-                None if n % 11 == 0 => {}
+                None if n.is_multiple_of(11) => {}
                 None => assert!(removed_later(&store, key, revision).await, "key {key} is lost"),
             }
         }
@@ -192,7 +192,7 @@ async fn a_damaged_end_of_the_log_costs_only_what_was_in_it() {
                 file.read_exact_at(&mut byte, at).unwrap();
                 file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
             }
-            _ => file.write_all_at(&vec![0; (log - at) as usize], at).unwrap(),
+            _ => file.write_all_at(&vec![0; usize::try_from(log - at).unwrap()], at).unwrap(),
         }
         drop(file);
         let store = open(copied.path());

@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn histories_match_a_model_while_they_are_trimmed_and_after_a_restart(steps in steps(), events in 1..300_usize) {
@@ -93,4 +93,79 @@ async fn what_was_written_is_there_after_a_restart() {
     assert_eq!(store.snapshot().get("/a/9").unwrap().value, "[1000]");
     assert_eq!(store.snapshot_at(500).unwrap().get("/a/9").unwrap().value, "[500]");
     assert_eq!(store.commit(put("/b", "[]")).await.unwrap().revision, 1001);
+}
+
+#[tokio::test]
+async fn a_closed_store_ends_watches_and_refuses_commits_but_can_be_read() {
+    let store = Embedded::in_memory();
+    store.commit(put("/a", "[]")).await.unwrap();
+    let mut watcher = store.watch("/", 0).unwrap();
+    store.close();
+    assert!(matches!(store.commit(put("/a", "[]")).await, Err(sampan_store::Error::Closed)));
+    assert_eq!(store.snapshot().get("/a").unwrap().value, "[1]");
+    assert_eq!(watcher.next().await.unwrap().len(), 1);
+    assert!(matches!(watcher.next().await, Err(sampan_store::Error::Closed)));
+    let mut late = store.watch("/", 1).unwrap();
+    assert!(matches!(late.next().await, Err(sampan_store::Error::Closed)));
+    store.close();
+}
+
+#[tokio::test]
+async fn a_commit_whose_caller_has_gone_is_written_nevertheless() {
+    let store = Embedded::in_memory();
+    let mut watcher = store.watch("/", 0).unwrap();
+    {
+        let abandoned = std::pin::pin!(store.commit(put("/a", "[]")));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = std::future::Future::poll(abandoned, &mut context);
+    }
+    assert_eq!(watcher.next().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_history_is_bounded_by_bytes_as_well() {
+    let history = HistoryLimits { bytes: 100_000, ..HistoryLimits::default() };
+    let store = Embedded::open(Options { history, ..Options::in_memory() }).unwrap();
+    let big = "x".repeat(10_000);
+    for _ in 0..100 {
+        store.commit(put("/a", &format!("[]{big}"))).await.unwrap();
+    }
+    let kept = store.snapshot().revision() - store.oldest_revision();
+    assert!((5..=11).contains(&kept), "{kept} values of 10 KB are kept");
+}
+
+#[tokio::test]
+async fn metrics_tell_what_the_store_does() {
+    let store = Embedded::in_memory();
+    let mut registry = prometheus_client::registry::Registry::default();
+    store.register_metrics(&mut registry);
+    let watcher = store.watch("/", 0).unwrap();
+    for _ in 0..3 {
+        store.commit(put("/a", "[]")).await.unwrap();
+    }
+    let stale = NewValue::default();
+    let op = Op::Put { key: "/a".into(), expect: Expect::Absent, value: stale };
+    store.commit(Txn { ops: vec![op] }).await.unwrap_err();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in [
+        "sampan_store_commits_total 3",
+        "sampan_store_conflicts_total 1",
+        "sampan_store_failures_total 0",
+        "sampan_store_objects 1",
+        "sampan_store_revision 3",
+        "sampan_store_watchers 1",
+        "sampan_store_slow_watchers_total 0",
+        "sampan_store_history_events 3",
+        "sampan_store_history_bytes 326",
+        "sampan_store_queue_length ",
+        "sampan_store_group_size_count ",
+        "sampan_store_commit_duration_seconds_count ",
+    ] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line} is not in\n{text}");
+    }
+    drop(watcher);
+    text.clear();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("sampan_store_watchers 0"));
 }

@@ -43,7 +43,9 @@ pub async fn random_histories_match_a_model(store: Arc<dyn Store>) {
     let mut model = Model::new(store).await;
     for _ in 0..150 {
         let ops = 1 + random.below(4);
-        let step = (0..ops).map(|_| (random.below(40) as u8, random.below(3) > 0)).collect();
+        let step = (0..ops)
+            .map(|_| (u8::try_from(random.below(40)).expect("below 40"), random.below(3) > 0))
+            .collect();
         model.follow(&Step(step)).await;
     }
     model.check().await;

@@ -32,7 +32,7 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     pub(super) fn start(path: &Path) -> Result<Self, Error> {
-        let idle = Some(database::connect(path)?);
+        let idle = Some(database::connect_again(path)?);
         let (begin, work) = sync_channel::<Connection>(1);
         let (finished, done) = sync_channel(1);
         let help = move || {
@@ -73,16 +73,23 @@ impl Checkpointer {
         // NOOP only reports.
         let (pages, copied) = run(connection, CheckpointMode::NOOP)?;
         let left = pages - copied;
-        if left >= OVERDUE {
-            run(connection, CheckpointMode::PASSIVE)?;
-        } else if left >= BEGIN
-            && let (Some(idle), Some(begin)) = (self.idle.take(), &self.begin)
-        {
-            // There is room for one, and one is all there is; it fails only when the thread has died.
-            if let Err(refused) = begin.try_send(idle) {
-                tracing::error!("the store's checkpoint thread has died");
-                drop(refused);
-                self.begin = None;
+        if left < BEGIN {
+            return Ok(());
+        }
+        if left >= OVERDUE && self.idle.is_none() {
+            self.idle = self.done.recv().ok();
+        }
+        match (self.idle.take(), &self.begin) {
+            // There is room for one, and one is all there is; it is refused only when the thread has died.
+            (Some(idle), Some(begin)) if left < OVERDUE => {
+                if begin.try_send(idle).is_err() {
+                    self.begin = None;
+                }
+            }
+            (None, Some(_)) if left < OVERDUE => {}
+            (idle, _) => {
+                self.idle = idle;
+                run(connection, CheckpointMode::PASSIVE)?;
             }
         }
         Ok(())
@@ -103,4 +110,28 @@ impl Drop for Checkpointer {
 /// Gives how many pages the log has, and how many of them have been copied.
 fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<(i32, i32)> {
     connection.wal_checkpoint_v2(None::<&str>, mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_wraps_while_it_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let connection = database::open(&path, true).unwrap();
+        let mut checkpointer = Checkpointer::start(&path).unwrap();
+        let (mut wraps, mut before) = (0, 0);
+        while wraps < 3 {
+            connection
+                .execute("INSERT INTO events (type, key, value) VALUES (0, '/a', zeroblob(100000))", [])
+                .unwrap();
+            let (pages, _) = run(&connection, CheckpointMode::NOOP).unwrap();
+            wraps += i32::from(pages < before);
+            before = pages;
+            assert!(pages < OVERDUE + BEGIN, "the log grows without bound");
+            checkpointer.turn(&connection);
+        }
+    }
 }

@@ -35,12 +35,11 @@ impl Directory {
 
     /// Makes the names of new files durable.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let synced = File::open(&self.path).and_then(|dir| dir.sync_all());
-        synced.map_err(engine)?;
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => {
-                File::open(parent).and_then(|dir| dir.sync_all()).map_err(engine)
-            }
+        let sync = |path: &Path| File::open(path).and_then(|dir| dir.sync_all());
+        sync(&self.path).map_err(engine)?;
+        // The directory itself may be new too. One that we may not even open, we have not made it in.
+        match self.path.canonicalize().map_err(engine)?.parent().map(sync) {
+            Some(Err(error)) if error.kind() != std::io::ErrorKind::PermissionDenied => Err(engine(error)),
             _ => Ok(()),
         }
     }

@@ -32,9 +32,13 @@ const PUT: i64 = 0;
 const DELETE: i64 = 1;
 
 /// What a row is called.
-#[expect(clippy::cast_possible_wrap, reason = "2^51 revisions last for thousands of years of commits")]
 fn id(revision: Revision, place: usize) -> i64 {
-    (revision << PLACE_BITS | place as u64) as i64
+    // 2^51 revisions last for thousands of years of commits.
+    (revision << PLACE_BITS | place as u64).cast_signed()
+}
+
+fn revision_of(id: i64) -> Revision {
+    id.cast_unsigned() >> PLACE_BITS
 }
 
 /// Events with their ids. They begin with the first of a revision.
@@ -106,7 +110,7 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<(State, Histo
     }
     let first: Option<i64> =
         connection.query_row("SELECT min(id) FROM events", [], |row| row.get(0)).map_err(failed)?;
-    let oldest = first.map_or(folded, |id| (id as Revision >> PLACE_BITS) - 1);
+    let oldest = first.map_or(folded, |id| revision_of(id).saturating_sub(1));
     if oldest < folded {
         return Err(database::corrupt(path, "the log begins before the objects end"));
     }
@@ -165,7 +169,7 @@ pub(super) fn oldest(connection: &Connection, path: &Path) -> Result<Option<Revi
     let first: Option<i64> = connection
         .query_row("SELECT min(id) FROM events", [], |row| row.get(0))
         .map_err(|error| database::error(path, error))?;
-    Ok(first.map(|id| (id as Revision >> PLACE_BITS) - 1))
+    Ok(first.map(|id| revision_of(id).saturating_sub(1)))
 }
 
 /// The newest revision on the disk.
@@ -173,11 +177,11 @@ pub(super) fn newest(connection: &Connection, path: &Path) -> Result<Revision, E
     let last: Option<i64> = connection
         .query_row("SELECT max(id) FROM events", [], |row| row.get(0))
         .map_err(|error| database::error(path, error))?;
-    Ok(last.map_or(0, |id| id as Revision >> PLACE_BITS))
+    Ok(last.map_or(0, revision_of))
 }
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
-    Ok(row.get::<_, i64>(0)? as Revision >> PLACE_BITS)
+    Ok(revision_of(row.get(0)?))
 }
 
 fn entry(row: &Row<'_>, key: usize, value: usize, revision: Revision) -> rusqlite::Result<Entry> {

@@ -27,7 +27,15 @@ pub(super) struct Disk {
     /// Let go last.
     _directory: Directory,
     #[cfg(test)]
-    pub(super) fail_after_commit: bool,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What a test makes the next commit do.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    FailBeforeCommit,
+    FailAfterCommit,
 }
 
 #[derive(Debug)]
@@ -48,7 +56,7 @@ pub(super) struct Found {
 impl Disk {
     pub(super) fn open(directory: Directory) -> Result<(Self, State, History), Error> {
         let path = directory.database();
-        let connection = database::open(&path)?;
+        let connection = database::open(&path, true)?;
         directory.sync()?;
         let (state, history) = log::load(&connection, &path)?;
         let checkpointer = Checkpointer::start(&path)?;
@@ -57,7 +65,7 @@ impl Disk {
             open: Some(Open { checkpointer, connection }),
             _directory: directory,
             #[cfg(test)]
-            fail_after_commit: false,
+            fault: None,
         };
         Ok((disk, state, history))
     }
@@ -75,13 +83,13 @@ impl Disk {
         oldest: Revision,
     ) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Err(Error::Closed) };
+        #[cfg(test)]
+        let fault = self.fault.take();
+        #[cfg(test)]
+        let events = if fault == Some(Fault::FailBeforeCommit) { &[] } else { events };
         let result = log::commit(&mut open.connection, events, trim, oldest);
         #[cfg(test)]
-        let result = if std::mem::take(&mut self.fail_after_commit) {
-            result.and(Err(rusqlite::Error::InvalidQuery))
-        } else {
-            result
-        };
+        let result = if fault.is_some() { result.and(Err(rusqlite::Error::InvalidQuery)) } else { result };
         result.map_err(|error| {
             self.open = None;
             database::error(&self.path, error)
@@ -97,7 +105,7 @@ impl Disk {
 
     /// Opens the file again and reads what `state` does not have, which is applied to it.
     pub(super) fn recover(&mut self, state: &mut State) -> Result<Found, Error> {
-        let connection = database::open(&self.path)?;
+        let connection = database::open(&self.path, false)?;
         let failed = |error| database::error(&self.path, error);
         let (pages, copied) =
             connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map_err(failed)?;

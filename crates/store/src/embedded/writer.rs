@@ -90,7 +90,9 @@ impl Writer {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "the store could not write");
             self.metrics.failures.inc_by(answers.len() as u64);
-            answers.into_iter().for_each(|(reply, _)| answer(reply, Err(error.share())));
+            for (reply, _) in answers {
+                answer(reply, Err(error.share()));
+            }
             // At once, since readers should not wait for the next writer to see what was written nevertheless.
             if let Err(error) = self.recover_if_needed() {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store has not recovered yet");
@@ -125,7 +127,9 @@ impl Writer {
     }
 
     fn publish(&mut self, events: &[Arc<Event>]) {
-        events.iter().for_each(|event| self.history.push(Arc::clone(event)));
+        for event in events {
+            self.history.push(Arc::clone(event));
+        }
         self.live.publish(&self.state, &self.history, events);
         self.measure();
     }
@@ -154,4 +158,106 @@ impl Writer {
 /// Whoever does not wait any longer has no use for the answer.
 fn answer(reply: oneshot::Sender<Result<Committed, Error>>, result: Result<Committed, Error>) {
     drop(reply.send(result));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::embedded::recovery::Fault;
+    use crate::{Expect, NewValue, Op};
+
+    use super::*;
+
+    fn open(dir: &Path) -> (mpsc::Sender<Request>, Writer) {
+        let (sender, requests) = mpsc::channel(1);
+        let history = HistoryLimits { events: 4, ..HistoryLimits::default() };
+        let options = Options { history, ..Options::new(dir) };
+        (sender, Writer::open(&options, requests, Metrics::default()).unwrap())
+    }
+
+    fn commit(writer: &mut Writer, key: &str) -> Result<Committed, Error> {
+        let (reply, mut answer) = oneshot::channel();
+        let op = Op::Put { key: key.into(), expect: Expect::Any, value: NewValue::default() };
+        writer.commit([Request { txn: Txn { ops: vec![op] }, reply }].into_iter());
+        answer.try_recv().unwrap()
+    }
+
+    fn fail(writer: &mut Writer, fault: Fault) {
+        writer.disk.as_mut().unwrap().fault = Some(fault);
+    }
+
+    fn keys(writer: &Writer) -> Vec<String> {
+        writer.live().snapshot().range("", None).map(|e| e.key.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_that_was_written_nevertheless_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_sender, mut writer) = open(dir.path());
+        let mut watcher = writer.live().watch("/", 0).unwrap();
+        assert_eq!(commit(&mut writer, "/a").unwrap().revision, 1);
+        fail(&mut writer, Fault::FailAfterCommit);
+        assert!(matches!(commit(&mut writer, "/b"), Err(Error::Engine(_))));
+        assert_eq!(keys(&writer), ["/a", "/b"]);
+        assert_eq!(commit(&mut writer, "/c").unwrap().revision, 3);
+        assert_eq!(watcher.next().await.unwrap().iter().map(|e| e.revision).collect::<Vec<_>>(), [1, 2, 3]);
+        drop(writer);
+        assert_eq!(keys(&open(dir.path()).1), ["/a", "/b", "/c"]);
+    }
+
+    #[test]
+    fn a_failed_commit_that_was_not_written_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_sender, mut writer) = open(dir.path());
+        commit(&mut writer, "/a").unwrap();
+        fail(&mut writer, Fault::FailBeforeCommit);
+        assert!(matches!(commit(&mut writer, "/b"), Err(Error::Engine(_))));
+        assert_eq!(keys(&writer), ["/a"]);
+        assert_eq!(commit(&mut writer, "/c").unwrap().revision, 2);
+        drop(writer);
+        assert_eq!(keys(&open(dir.path()).1), ["/a", "/c"]);
+    }
+
+    #[test]
+    fn a_failure_while_the_log_is_trimmed_confuses_nothing() {
+        for fault in [Fault::FailBeforeCommit, Fault::FailAfterCommit] {
+            let dir = tempfile::tempdir().unwrap();
+            let (_sender, mut writer) = open(dir.path());
+            for n in 0..40 {
+                fail(&mut writer, fault);
+                assert!(commit(&mut writer, &format!("/{}", n % 3)).is_err());
+                commit(&mut writer, &format!("/{}", n % 5)).unwrap();
+            }
+            let before: Vec<_> = writer.live().snapshot().range("", None).cloned().collect();
+            let oldest = writer.live().oldest();
+            assert!(oldest > 0);
+            drop(writer);
+            let (_sender, writer) = open(dir.path());
+            let after: Vec<_> = writer.live().snapshot().range("", None).cloned().collect();
+            assert!(
+                before.iter().map(|e| (&e.key, e.revision)).eq(after.iter().map(|e| (&e.key, e.revision)))
+            );
+            assert_eq!(writer.live().oldest(), oldest);
+        }
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_while_the_file_is_gone_and_all_is_well_when_it_is_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_sender, mut writer) = open(dir.path());
+        commit(&mut writer, "/a").unwrap();
+        let (file, away) = (dir.path().join("state.db"), dir.path().join("away"));
+        // Closed after the failure, moved before the next commit opens it again.
+        writer.disk.as_mut().unwrap().fault = Some(Fault::FailAfterCommit);
+        writer.disk.as_mut().unwrap().commit(&[], &[], 0).unwrap_err();
+        std::fs::rename(&file, &away).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(commit(&mut writer, "/b"), Err(Error::Engine(_))));
+        }
+        assert_eq!(keys(&writer), ["/a"]);
+        std::fs::rename(&away, &file).unwrap();
+        assert_eq!(commit(&mut writer, "/b").unwrap().revision, 2);
+        assert_eq!(keys(&writer), ["/a", "/b"]);
+    }
 }

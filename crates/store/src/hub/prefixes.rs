@@ -45,7 +45,7 @@ impl Prefixes {
     /// Does nothing when the seat has been taken away already.
     pub(super) fn leave(&mut self, seat: &Seat) {
         let Some(group) = self.groups.get_mut(&seat.prefix) else { return };
-        if !group.seats.get(seat.index()).is_some_and(|there| std::ptr::eq(&**there, seat)) {
+        if !group.seats.get(seat.index()).is_some_and(|there| std::ptr::eq(Arc::as_ptr(there), seat)) {
             return;
         }
         group.take(seat.index());
@@ -146,7 +146,7 @@ mod tests {
             "/registry/podtemplates/",
             "/registry/zzz/",
         ];
-        let mut map: BTreeMap<Arc<str>, ()> = prefixes.iter().map(|p| (Arc::from(*p), ())).collect();
+        let mut map: BTreeMap<Arc<str>, usize> = prefixes.iter().map(|p| (Arc::from(*p), p.len())).collect();
         for key in [
             "/registry/pods/a/x",
             "/registry/pods/a/xy1",
@@ -160,7 +160,7 @@ mod tests {
             "x",
         ] {
             let mut found = Vec::new();
-            each_prefix(&mut map, key, |prefix, ()| found.push(prefix.to_string()));
+            each_prefix(&mut map, key, |prefix, _| found.push(prefix.to_string()));
             let mut expected: Vec<_> =
                 prefixes.iter().filter(|p| key.starts_with(**p)).map(ToString::to_string).collect();
             expected.sort_unstable_by(|a, b| b.cmp(a));

@@ -113,7 +113,9 @@ impl Node {
             let mut above = Vec::with_capacity(level.len() / BUILT + 1);
             for children in level.chunks(BUILT) {
                 let mut branch = Branch::default();
-                children.iter().for_each(|child| branch.push(Arc::clone(child)));
+                for child in children {
+                    branch.push(Arc::clone(child));
+                }
                 above.push(Arc::new(Node::Branch(branch)));
             }
             level = above;
