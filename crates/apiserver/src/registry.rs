@@ -26,6 +26,7 @@ use crate::admission::Admission;
 use crate::catalog::Catalog;
 use crate::{Resource, User};
 
+pub use create::random_name_letters;
 pub use delete::{DeleteOptions, Deleted};
 pub use list_options::ListOptions;
 pub use read::{ListAnswer, ListCursor, ListItems};

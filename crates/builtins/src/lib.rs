@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod bootstrap;
 pub mod conversion;
 mod deprecated;

@@ -113,7 +113,7 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
     } else {
         resource.subresource(&info.subresource).ok_or_else(Status::path_not_found)?.verbs
     };
-    let named = !info.name.is_empty() && info.path.trim_end_matches('/').ends_with(last_word(info));
+    let named = !info.name.is_empty();
     let at_cluster = resource.namespaced && info.namespace.is_empty();
     let allowed = match (&parts.method, info.verb.as_str()) {
         (&http::Method::HEAD, _) => false,
@@ -137,10 +137,6 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
     if verbs == Verbs::NONE { Err(Status::path_not_found().into()) } else { Err(not_allowed().into()) }
 }
 
-fn last_word(info: &RequestInfo) -> &str {
-    if info.subresource.is_empty() { &info.name } else { &info.subresource }
-}
-
 impl Request<'_> {
     async fn run<B>(&self, body: B) -> Result<Answer, Status>
     where
@@ -150,7 +146,6 @@ impl Request<'_> {
     {
         match self.info.verb.as_str() {
             "get" if !self.a.subresource.is_empty() => self.get_part().await,
-            "get" if self.query.flag("watch") => self.watch().await,
             "get" => self.get().await,
             "list" => self.list().await,
             "watch" => self.watch().await,

@@ -145,12 +145,12 @@ fn generate_name(prefix: &str) -> String {
     const RANDOM: usize = 5;
     let end =
         (0..=prefix.len().min(NAME_MAX - RANDOM)).rev().find(|i| prefix.is_char_boundary(*i)).unwrap_or(0);
-    let mut name = prefix[..end].to_owned();
-    for _ in 0..RANDOM {
-        let i = rand::random_range(0..NAME_LETTERS.len());
-        name.push(NAME_LETTERS[i] as char);
-    }
-    name
+    format!("{}{}", &prefix[..end], random_name_letters(RANDOM))
+}
+
+/// So many letters as generated names end with.
+pub fn random_name_letters(count: usize) -> String {
+    (0..count).map(|_| NAME_LETTERS[rand::random_range(0..NAME_LETTERS.len())] as char).collect()
 }
 
 fn name_taken(a: &Attributes, name: &str, generated: bool) -> Status {
