@@ -120,6 +120,12 @@ impl Registry {
         use sampan_store::{Expect, Op, Txn};
         let snapshot = self.store.snapshot();
         let now = super::write::format_time(self.now());
+        let lookup = SnapshotLookup(&snapshot);
+        let user = crate::User {
+            name: "system:apiserver".into(),
+            groups: vec!["system:masters".into(), "system:authenticated".into()],
+            ..crate::User::default()
+        };
         let mut ops = Vec::new();
         for (resource, mut object) in objects {
             let key = resource.key(object.namespace(), object.name());
@@ -130,6 +136,9 @@ impl Registry {
             object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
             sampan_schema::default(&resource.schema, &mut object);
             resource.strategy.default(&mut object);
+            let cx = Context::new(&resource, "", &user, self.now(), false, &lookup);
+            resource.strategy.prepare_for_create(&cx, &mut object)?;
+            ops.extend(cx.take_ops());
             sampan_schema::normalise(&resource.schema, &mut object);
             sampan_schema::complete(&resource.schema, &mut object);
             let value = super::write::stored(&resource, &object);
