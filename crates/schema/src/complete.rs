@@ -1,6 +1,6 @@
 //! What Go's encoder would have written: fields that are always there, and no zero values elsewhere.
 
-use sampan_model::{Map, Value};
+use sampan_model::{Map, Str, Value};
 
 use crate::types::{Presence, Schema, SchemaSet, Shape, TypeId};
 
@@ -40,13 +40,21 @@ fn complete_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
 
 /// What an absent field of this type is written as when it is always written.
 pub(crate) fn zero(set: &SchemaSet, id: TypeId) -> Value {
+    zero_ref(set, id).clone()
+}
+
+/// The same, not to be kept.
+pub(crate) fn zero_ref(set: &SchemaSet, id: TypeId) -> &'static Value {
+    static OBJECT: Value = Value::Object(Map::new());
+    static STRING: Value = Value::String(Str::const_new(""));
+    static QUANTITY: Value = Value::String(Str::const_new("0"));
     match set.get(id).shape {
-        Shape::Object(_) => Value::Object(Map::new()),
-        Shape::String | Shape::Bytes => Value::String("".into()),
-        Shape::Int32 | Shape::Int64 | Shape::Number | Shape::IntOrString => Value::Int(0),
-        Shape::Boolean => Value::Bool(false),
-        Shape::Quantity => Value::String("0".into()),
-        _ => Value::Null,
+        Shape::Object(_) => &OBJECT,
+        Shape::String => &STRING,
+        Shape::Int32 | Shape::Int64 | Shape::Number | Shape::IntOrString => &Value::Int(0),
+        Shape::Boolean => &Value::Bool(false),
+        Shape::Quantity => &QUANTITY,
+        _ => &Value::Null,
     }
 }
 

@@ -4,6 +4,8 @@
 //! both become such sets; from there on nothing tells them apart. Nothing here knows async, I/O, the
 //! clock (time is an argument), or the name of any kind.
 
+#![allow(clippy::similar_names)] // patch and path, old and own: the field's words are alike
+
 pub mod complete;
 pub mod decode;
 pub mod default;

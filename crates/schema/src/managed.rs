@@ -1,24 +1,28 @@
 //! Who set which field: `metadata.managedFields`, kept at every write, and server-side apply.
+//!
+//! The rules are those of structured-merge-diff and of apimachinery's chain of field managers. Sets of
+//! fields stay in the form of `fieldsV1`, so that a write that changes nothing converts nothing. What a
+//! Go encoder would always write (structs by value, lists without `omitempty`) counts as present on both
+//! sides of a comparison, whether the tree has it or not.
 
-use sampan_model::{Str, Value};
+mod apply;
+mod atom;
+mod compare;
+mod conflict;
+mod element;
+mod entries;
+mod last_applied;
+mod merge;
+mod remove;
+mod set;
+mod to_set;
+mod typed;
+mod update;
 
-use crate::types::Schema;
-
-/// A set of fields of an object, as `fieldsV1` holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FieldSet(());
-
-impl FieldSet {
-    /// The empty set.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// From the form that `fieldsV1` has.
-    pub fn from_value(_fields_v1: &Value) -> Result<Self, Error> {
-        Err(Error::Invalid("field sets are not built yet".into()))
-    }
-}
+pub use apply::apply;
+pub use conflict::Conflict;
+pub use set::FieldSet;
+pub use update::update;
 
 /// Who writes.
 #[derive(Debug, Clone, Copy)]
@@ -31,26 +35,11 @@ pub struct Manager<'a> {
     pub subresource: &'a str,
 }
 
-/// A field that an applied configuration would change although someone else manages it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// Whose field it is.
-    pub manager: Str,
-    /// The subresource it was written through; empty for none.
-    pub subresource: Str,
-    /// The version it was written in.
-    pub api_version: Str,
-    /// When, for a manager that updates; `None` for one that applies.
-    pub time: Option<Str>,
-    /// The field, `.data.k`.
-    pub path: String,
-}
-
 /// Why managed fields could not be kept, or a configuration not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Others manage fields that the configuration would change (409).
-    #[error("{} conflicts", .0.len())]
+    #[error("{}", conflict::message(.0))]
     Conflicts(Vec<Conflict>),
     /// The configuration or the object does not fit the schema (500).
     #[error("{0}")]
@@ -60,29 +49,5 @@ pub enum Error {
     BadRequest(String),
 }
 
-/// After a create, an update or a patch that is no apply: sets `metadata.managedFields` of `new` from its
-/// difference to `old`.
-pub fn update(
-    _schema: &Schema,
-    _old: Option<&Value>,
-    _new: &mut Value,
-    _manager: &Manager<'_>,
-    _now: &str,
-    _reset: Option<&FieldSet>,
-) -> Result<(), Error> {
-    Err(Error::Invalid("managed fields are not built yet".into()))
-}
-
-/// Server-side apply: merges `config` into `live` and returns the merged object, its managed fields up to
-/// date.
-pub fn apply(
-    _schema: &Schema,
-    _live: Option<&Value>,
-    _config: Value,
-    _manager: &Manager<'_>,
-    _force: bool,
-    _now: &str,
-    _reset: Option<&FieldSet>,
-) -> Result<Value, Error> {
-    Err(Error::Invalid("server-side apply is not built yet".into()))
-}
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod strategic;
 
 use sampan_model::{Map, Value};
 
+pub(crate) use go_print::GoPrint;
 pub use json::{json, json_complaints};
 pub use strategic::strategic;
 

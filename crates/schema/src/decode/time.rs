@@ -72,15 +72,14 @@ fn parse(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     let mut seconds = parse_civil(bytes)?;
     let mut rest = &bytes[19..];
-    let mut micros = 0;
+    let mut micros: u32 = 0;
     if let [b'.' | b',', digits @ ..] = rest {
         let count = digits.iter().take_while(|d| d.is_ascii_digit()).count();
         if count == 0 {
             return None;
         }
-        for i in 0..6 {
-            micros = micros * 10 + if i < count { u32::from(digits[i] - b'0') } else { 0 };
-        }
+        let padded = digits[..count].iter().copied().chain(std::iter::repeat(b'0'));
+        micros = padded.take(6).fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
         rest = &digits[count..];
     }
     match rest {

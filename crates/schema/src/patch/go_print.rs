@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use sampan_model::Value;
 
 /// Prints a value like `map[image:x ports:[map[port:80]]]`.
-pub(super) struct GoPrint<'a>(pub(super) &'a Value);
+pub(crate) struct GoPrint<'a>(pub(crate) &'a Value);
 
 impl Display for GoPrint<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -82,6 +82,14 @@ fn pointer<'a>(operation: &'a Map, field: &str) -> Result<&'a str, String> {
     }
 }
 
+/// Paths and values must not make the document deeper than every walk over it can bear.
+fn check_path(path: &str) -> Result<(), Error> {
+    if path.bytes().filter(|c| *c == b'/').count() > MAX_DEPTH {
+        return Err(unfit("exceeded max depth"));
+    }
+    Ok(())
+}
+
 struct Patcher {
     document: Value,
     copied: usize,
@@ -101,7 +109,7 @@ impl Patcher {
                 let missing = || {
                     format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
                 };
-                self.check_path(path)?;
+                check_path(path)?;
                 let (container, key) = self.find(path).ok_or_else(|| unfit(missing()))?;
                 add(container, &key, value(operation))
                     .map_err(|e| unfit(format!("error in add for path: '{path}': {e}")))
@@ -123,14 +131,6 @@ impl Patcher {
             "copy" => self.copy(operation),
             other => Err(unfit(format!("Unexpected kind: {other}"))),
         }
-    }
-
-    /// Paths and values must not make the document deeper than every walk over it can bear.
-    fn check_path(&self, path: &str) -> Result<(), Error> {
-        if path.bytes().filter(|c| *c == b'/').count() > MAX_DEPTH {
-            return Err(unfit("exceeded max depth"));
-        }
-        Ok(())
     }
 
     /// The container that a pointer ends in, and the last key.
@@ -165,7 +165,7 @@ impl Patcher {
         }
         let missing =
             |what| format!("replace operation does not apply: doc is missing {what}: {path}: missing value");
-        self.check_path(path)?;
+        check_path(path)?;
         let (container, key) = self.find(path).ok_or_else(|| unfit(missing("path")))?;
         match container {
             Value::Object(map) => {

@@ -28,7 +28,7 @@ fn merge_patches_are_those_of_the_rfc() {
 fn json_patches_do_what_the_library_of_upstream_does() {
     let doc = r#"{"data":{"k":"v","n":null},"list":["a","b","c"]}"#;
     let rows = [
-        (r#"[]"#, doc),
+        ("[]", doc),
         (
             r#"[{"op":"add","path":"/list/1","value":"x"}]"#,
             r#"{"data":{"k":"v","n":null},"list":["a","x","b","c"]}"#,
@@ -124,7 +124,7 @@ fn patched(patch: &str) -> String {
 }
 
 /// The part of the patched pod at a path.
-fn part(patch: &str, path: &[&str]) -> String {
+fn part_at(patch: &str, path: &[&str]) -> String {
     let mut pod = value(POD);
     match strategic(&core("Pod"), &mut pod, value(patch)) {
         Ok(()) => pod.at(path).map_or("absent".into(), Value::to_json),
@@ -186,7 +186,7 @@ fn strategic_patches_merge_lists_by_their_key() {
         ),
     ];
     for (patch, path, want) in rows {
-        assert_eq!(part(patch, &path), want, "{patch}");
+        assert_eq!(part_at(patch, &path), want, "{patch}");
     }
 }
 
@@ -216,7 +216,7 @@ fn strategic_patches_that_make_no_sense_are_refused_in_upstreams_words() {
     for (patch, want) in rows {
         assert_eq!(patched(patch), want, "{patch}");
     }
-    assert_eq!(part(r#"{"spec":{"containers":"none"}}"#, &["spec", "containers"]), r#""none""#);
+    assert_eq!(part_at(r#"{"spec":{"containers":"none"}}"#, &["spec", "containers"]), r#""none""#);
 }
 
 #[test]
