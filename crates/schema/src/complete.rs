@@ -97,3 +97,62 @@ pub(crate) fn is_zero(set: &SchemaSet, id: TypeId, value: &Value) -> bool {
         _ => value.is_empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schemas::{core, value};
+
+    #[test]
+    fn an_object_is_completed_with_what_is_always_written() {
+        let rows = [
+            ("Pod", "{}", r#"{"metadata":{},"spec":{"containers":null},"status":{}}"#),
+            (
+                "PodSpec",
+                r#"{"containers":[{}],"volumes":[{"emptyDir":{}}]}"#,
+                r#"{"containers":[{"name":"","resources":{}}],"volumes":[{"emptyDir":{},"name":""}]}"#,
+            ),
+            (
+                "PodStatus",
+                r#"{"conditions":[{"type":"x"}]}"#,
+                r#"{"conditions":[{"lastProbeTime":null,"lastTransitionTime":null,"status":"","type":"x"}]}"#,
+            ),
+            ("Service", "{}", r#"{"metadata":{},"spec":{},"status":{"loadBalancer":{}}}"#),
+        ];
+        for (kind, object, want) in rows {
+            let mut object = value(object);
+            complete(&core(kind), &mut object);
+            assert_eq!(object.to_json(), want, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_changed_tree_is_normalised_as_a_decoded_one_is() {
+        let text = r#"{"metadata":{"labels":{}},"spec":{"hostNetwork":false,"priority":null,"containers":[{"name":"","image":""}]}}"#;
+        let mut object = value(text);
+        normalise(&core("Pod"), &mut object);
+        assert_eq!(object, crate::decode::value(&core("Pod"), value(text)).unwrap().value);
+        assert_eq!(object.to_json(), r#"{"metadata":{},"spec":{"containers":[{"name":""}]}}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn completing_twice_is_completing_once(
+            names in prop::collection::vec("[a-c]{0,2}", 0..3),
+            ready in any::<bool>(),
+        ) {
+            let containers: Vec<Value> = names
+                .into_iter()
+                .map(|name| Value::Object([("name", Value::from(name))].into_iter().collect()))
+                .collect();
+            let mut pod = value(if ready { r#"{"status":{"conditions":[{}]}}"# } else { "{}" });
+            pod.as_object_mut().unwrap().object_mut("spec").insert("containers", Value::Array(containers));
+            complete(&core("Pod"), &mut pod);
+            let once = pod.clone();
+            complete(&core("Pod"), &mut pod);
+            prop_assert_eq!(&pod, &once);
+        }
+    }
+}

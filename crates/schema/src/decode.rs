@@ -152,3 +152,6 @@ fn finish(cx: Context<'_>, value: Value, yaml_duplicates: Vec<String>) -> Decode
     }
     decoded
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,3 +36,26 @@ fn default_in(set: &SchemaSet, id: TypeId, value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemas::{core, value};
+
+    #[test]
+    fn defaults_stand_where_nothing_was_given_inside_what_was() {
+        let rows = [
+            ("Service", "{}", "{}"),
+            (
+                "Service",
+                r#"{"spec":{"ports":[{"port":1},{"port":2,"protocol":"UDP"},{"protocol":null}]}}"#,
+                r#"{"spec":{"ports":[{"port":1,"protocol":"TCP"},{"port":2,"protocol":"UDP"},{"protocol":"TCP"}]}}"#,
+            ),
+        ];
+        for (kind, object, want) in rows {
+            let mut object = value(object);
+            default(&core(kind), &mut object);
+            assert_eq!(object.to_json(), want);
+        }
+    }
+}
