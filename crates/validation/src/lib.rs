@@ -4,8 +4,15 @@
 //! warnings. Nothing knows async, I/O, the clock (time is an argument) or a server. [`rules()`] finds the
 //! rules of a kind; the modules follow the API groups.
 
+mod amount;
+pub mod apps;
+pub mod certificates;
 pub mod core;
+mod diff;
+mod go_json;
+mod look;
 pub mod rules;
+mod selector;
 pub mod table;
 
 pub use rules::{KindRules, Params, PartRules};
