@@ -15,6 +15,8 @@ use crate::services;
 /// What a kind does with other objects.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extra {
+    /// Fills in what follows from the object itself and the old one, before it is validated.
+    pub(crate) arrange: Option<fn(&mut Value, Option<&Value>)>,
     /// Runs after the kind's own preparation of a create, if the object is valid.
     pub(crate) create: Option<fn(&Context<'_>, &mut Value) -> Result<(), Status>>,
     /// The same for an update; the old object comes last.
@@ -120,6 +122,9 @@ impl Strategy for KindStrategy {
         if let Some(prepare) = self.rules.prepare_create {
             prepare(object, &params(cx));
         }
+        if let Some(arrange) = self.extra.arrange {
+            arrange(object, None);
+        }
         match self.extra.create {
             // An invalid object is refused after this: nothing is allocated for it.
             Some(create) if self.validate(cx, object).is_empty() => create(cx, object),
@@ -131,9 +136,12 @@ impl Strategy for KindStrategy {
         if let Some(prepare) = self.rules.prepare_update {
             prepare(object, old, &params(cx));
         }
+        if let Some(arrange) = self.extra.arrange {
+            arrange(object, Some(old));
+        }
         match self.extra.update {
-            Some(update) => update(cx, object, old),
-            None => Ok(()),
+            Some(update) if self.validate_update(cx, object, old).is_empty() => update(cx, object, old),
+            _ => Ok(()),
         }
     }
 

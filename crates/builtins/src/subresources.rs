@@ -1,11 +1,15 @@
 //! What the subresources of the built-in kinds do.
 
+mod binding;
+mod connect;
+mod eviction;
 mod scale;
-mod unavailable;
+mod token;
 
 use std::sync::Arc;
 
 use sampan_apiserver::{Behaviour, Resource};
+use sampan_model::{Status, Value};
 
 pub(crate) use scale::label_selector;
 
@@ -17,8 +21,58 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
         (_, "status" | "finalize" | "approval" | "resize" | "ephemeralcontainers") => {
             Behaviour::Part(strategy::of_part(&parent.gvr.group, &parent.kind, name))
         }
-        (_, "scale") => Behaviour::Projection(Arc::new(scale::Scale::of(&parent.gvr.resource))),
-        (_, "binding" | "eviction" | "token") => Behaviour::Action(Arc::new(unavailable::Unavailable)),
-        _ => Behaviour::Connect(Arc::new(unavailable::Unavailable)),
+        (resource, "scale") => Behaviour::Projection(Arc::new(scale::Scale::of(resource))),
+        (_, "binding") => Behaviour::Action(Arc::new(binding::Binding)),
+        (_, "eviction") => Behaviour::Action(Arc::new(eviction::Eviction)),
+        (_, "token") => Behaviour::Action(Arc::new(token::Token)),
+        (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),
+        (_, other) => Behaviour::Connect(Arc::new(connect::Unavailable::new(other))),
+    }
+}
+
+/// What actions answer that have nothing to show: success, as something created.
+fn done() -> Value {
+    let mut status = Status::success(None).to_value();
+    if let Value::Object(map) = &mut status {
+        map.insert("code", 201);
+    }
+    status
+}
+
+/// Sets a condition of a pod, or leaves it alone when it says the same already.
+fn set_pod_condition(
+    pod: &mut Value,
+    condition_type: &str,
+    reason: &str,
+    message: &str,
+    now: jiff::Timestamp,
+) {
+    let generation = sampan_model::meta::ObjectMeta::generation(pod);
+    let Some(status) = pod.as_object_mut().map(|o| o.object_mut("status")) else { return };
+    let list = status.get_or_insert_with("conditions", || Value::Array(Vec::new()));
+    if list.is_null() {
+        *list = Value::Array(Vec::new());
+    }
+    let Some(list) = list.as_array_mut() else { return };
+    let old = list.iter().position(|c| c.str_at(&["type"]) == condition_type);
+    if old.is_some_and(|i| list[i].str_at(&["status"]) == "True" && list[i].str_at(&["reason"]) == reason) {
+        return;
+    }
+    let mut condition = sampan_model::Map::new();
+    condition.insert("type", condition_type);
+    condition.insert("status", "True");
+    condition.insert("lastProbeTime", Value::Null);
+    condition.insert("lastTransitionTime", now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if !text.is_empty() {
+            condition.insert(field, text);
+        }
+    }
+    if generation != 0 {
+        condition.insert("observedGeneration", generation);
+    }
+    match old {
+        Some(i) => list[i] = condition.into(),
+        None => list.push(condition.into()),
     }
 }
