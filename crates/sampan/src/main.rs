@@ -1,1 +1,44 @@
-fn main() {}
+//! The `sampan` command: reads the command line, does what it says, and tells a user in one sentence what
+//! went wrong. All configuration, signals and wiring are here; what the parts do is in their crates.
+
+mod cli;
+mod data_dir;
+mod kubeconfig;
+mod logging;
+mod openapi;
+mod pki;
+mod private_file;
+mod service_range;
+mod tls;
+mod up;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Up(options) => up::run(options),
+        Command::Kubeconfig(options) => kubeconfig::print(&options),
+        Command::Version => {
+            println!("{}", version::sentence());
+            Ok(())
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sampan", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain in one line: the first part says what failed, the last part why.
+            eprintln!("sampan: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

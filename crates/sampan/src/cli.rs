@@ -1,0 +1,130 @@
+//! What can be said on the command line. A command that is not listed here does not exist yet.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::service_range::ServiceRange;
+
+/// Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "sampan", version = env!("CARGO_PKG_VERSION"), about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything in one process
+    Up(Up),
+    /// Print the kubeconfig of the cluster's administrator
+    Kubeconfig(Kubeconfig),
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where the data is.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Directory of the cluster's state, certificates and kubeconfig
+    /// [default: /var/lib/sampan for root, otherwise $XDG_DATA_HOME/sampan]
+    #[arg(long, env = "SAMPAN_DATA_DIR", value_name = "DIR", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `sampan up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Address and port of the API; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Where objects are kept: `embedded` (a file in the data directory) or `memory` (nowhere)
+    #[arg(long, value_name = "STORE", default_value = "embedded", value_parser = parse_store)]
+    pub(crate) store: StoreKind,
+    /// Run no node
+    #[arg(long)]
+    pub(crate) no_node: bool,
+    /// Run no controllers and no scheduler
+    #[arg(long)]
+    pub(crate) no_controllers: bool,
+    /// Who may do what
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = AuthorizationMode::MastersOnly)]
+    pub(crate) authorization_mode: AuthorizationMode,
+    /// Range from which services get their addresses
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
+    pub(crate) service_cluster_ip_range: ServiceRange,
+    /// A further name or address that the server's certificate is to be valid for; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_san: Vec<String>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,sampan_store=debug`
+    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", hide_env_values = true)]
+    pub(crate) log_level: String,
+}
+
+/// `sampan kubeconfig`.
+#[derive(Debug, Args)]
+pub(crate) struct Kubeconfig {
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Where objects are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// In a file in the data directory.
+    Embedded,
+    /// In memory only.
+    Memory,
+}
+
+fn parse_store(text: &str) -> Result<StoreKind, String> {
+    match text {
+        "embedded" => Ok(StoreKind::Embedded),
+        "memory" => Ok(StoreKind::Memory),
+        _ if text.starts_with("etcd://") || text.starts_with("etcds://") => {
+            Err("etcd is not part of this version yet; use `embedded` or `memory`".into())
+        }
+        _ => Err("use `embedded` or `memory`".into()),
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthorizationMode {
+    /// The group system:masters may do everything, nobody else may do anything
+    #[value(name = "MastersOnly")]
+    MastersOnly,
+    /// Everybody may do everything
+    #[value(name = "AlwaysAllow")]
+    AlwaysAllow,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_etcd_store_is_refused_with_what_to_use_instead() {
+        let error = Cli::try_parse_from(["sampan", "up", "--store", "etcd://127.0.0.1:2379"]).unwrap_err();
+        assert!(error.to_string().contains("use `embedded` or `memory`"), "{error}");
+    }
+}

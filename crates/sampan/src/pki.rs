@@ -1,0 +1,98 @@
+//! The cluster's certificates and keys: made at the first start, read at every further one.
+//!
+//! `ca.crt` and `ca.key` are the authority; `apiserver.*` is what the server shows, `admin.*` whom the
+//! administrator's kubeconfig speaks for; `sa.key` and `sa.pub` are to sign the tokens of service accounts.
+//! All keys are ECDSA P-256: making an RSA key would take longer than the whole start.
+
+mod authority;
+mod leaf;
+mod server_names;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use time::OffsetDateTime;
+
+use crate::private_file;
+
+pub(crate) use authority::Authority;
+pub(crate) use server_names::ServerNames;
+
+/// A certificate and its key, as PEM.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// What is in the directory.
+pub(crate) struct Pki {
+    dir: PathBuf,
+    authority: Authority,
+    /// Whom the administrator's kubeconfig speaks for.
+    pub(crate) admin: Pair,
+}
+
+impl Pki {
+    /// Reads the directory; what is missing, or will expire soon, is made.
+    pub(crate) fn open(dir: &Path, now: OffsetDateTime) -> Result<Self> {
+        private_file::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let authority = Authority::open(dir, now)?;
+        let admin = leaf::open(dir, "admin", &authority, &leaf::Subject::Administrator, now)?;
+        service_account_key(dir)?;
+        Ok(Self { dir: dir.to_owned(), authority, admin })
+    }
+
+    /// The certificate of the server, valid for `names`; a new one when the old one expires soon or has other names.
+    pub(crate) fn server(&self, names: &ServerNames, now: OffsetDateTime) -> Result<Pair> {
+        leaf::open(&self.dir, "apiserver", &self.authority, &leaf::Subject::Server(names), now)
+    }
+
+    /// The authority's certificate, as PEM.
+    pub(crate) fn authority(&self) -> &str {
+        self.authority.certificate()
+    }
+
+    /// Makes the names of all files durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        private_file::sync_dir(&self.dir).with_context(|| format!("cannot write {}", self.dir.display()))
+    }
+}
+
+fn service_account_key(dir: &Path) -> Result<()> {
+    if read(&dir.join("sa.key"))?.is_some() && read(&dir.join("sa.pub"))?.is_some() {
+        return Ok(());
+    }
+    let key = new_key()?;
+    write(dir, "sa.key", &key.serialize_pem())?;
+    write(dir, "sa.pub", &key.public_key_pem())
+}
+
+fn new_key() -> Result<rcgen::KeyPair> {
+    rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("cannot make a key")
+}
+
+/// The content of a file; `None` when there is none.
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(name);
+    private_file::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The bytes of the first certificate of a PEM text.
+fn first_certificate(pem: &str) -> Option<rustls_pki_types::CertificateDer<'static>> {
+    use rustls_pki_types::pem::PemObject as _;
+    rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! `sampan up`: puts the parts together, runs them, and takes them apart again.
+//!
+//! The order of the start: the store (whose lock keeps a second server out of the directory), then the
+//! certificates, beside both the resource table, then the listener; the kubeconfig and the line that says
+//! `ready` come last, so that whoever waits for them finds a server that answers.
+
+mod bootstrap;
+mod limits;
+mod notices;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow};
+use sampan_apiserver::catalog::Catalog;
+use sampan_apiserver::chain::authorization::{AlwaysAllow, Authorizer, MastersOnly};
+use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_store::embedded::{Embedded, Options};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{AuthorizationMode, StoreKind, Up};
+use crate::data_dir::DataDir;
+use crate::pki::{Pki, ServerNames};
+use crate::{kubeconfig, logging, openapi, private_file, tls, version};
+
+/// Runs until a signal ends it.
+pub(crate) fn run(options: Up) -> Result<()> {
+    let started = Instant::now();
+    logging::start(&options.log_level)?;
+    limits::raise_open_files();
+    let dir = DataDir::of(&options.place)?;
+    dir.create()?;
+    // Reading the resource table and opening the store take about as long, and need nothing of each other.
+    let catalog = thread::spawn(|| {
+        let types = sampan_builtins::types();
+        Catalog::new(sampan_builtins::resources(&types))
+    });
+    let store = open_store(&dir, options.store)?;
+    let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
+    let catalog = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("sampan")
+        .build()
+        .context("cannot start the threads of the server")?;
+    let outcome = runtime.block_on(serve(&options, &dir, &pki, Arc::clone(&store), catalog, started));
+    // Tasks go before the store does, so that none of them finds it closed.
+    drop(runtime);
+    store.close();
+    outcome
+}
+
+fn open_store(dir: &DataDir, kind: StoreKind) -> Result<Arc<Embedded>> {
+    let options = match kind {
+        StoreKind::Embedded => Options::new(dir.path()),
+        StoreKind::Memory => Options::in_memory(),
+    };
+    match Embedded::open(options) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(sampan_store::Error::InUse(path)) => Err(anyhow!(
+            "another sampan is running on {}: stop it, or choose another directory with --data-dir",
+            path.display()
+        )),
+        Err(error) => Err(error).with_context(|| format!("cannot open the store in {}", dir.path().display())),
+    }
+}
+
+async fn serve(
+    options: &Up,
+    dir: &DataDir,
+    pki: &Pki,
+    store: Arc<Embedded>,
+    catalog: Catalog,
+    started: Instant,
+) -> Result<()> {
+    let signals = signals::Signals::listen()?;
+    let listener = bind(options.listen).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let authorizer: Arc<dyn Authorizer> = match options.authorization_mode {
+        AuthorizationMode::MastersOnly => Arc::new(MastersOnly),
+        AuthorizationMode::AlwaysAllow => Arc::new(AlwaysAllow),
+    };
+    let server = Server::new(Config {
+        store,
+        catalog,
+        admission: Vec::new(),
+        authorizer,
+        openapi: Arc::new(openapi::Documents),
+        version: version::info(),
+        clock: jiff::Timestamp::now,
+        max_in_flight: MAX_IN_FLIGHT,
+    });
+    bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
+    let names = ServerNames::new(
+        address.ip(),
+        options.service_cluster_ip_range.first(),
+        &rustix::system::uname().nodename().to_string_lossy(),
+        &options.tls_san,
+    );
+    let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
+    let tls = tls::config(pki.authority(), &certificate)?;
+    let stop = CancellationToken::new();
+    let listening = tokio::spawn(sampan_apiserver::listener::serve(listener, tls, server, stop.clone()));
+    let url = kubeconfig::url(address);
+    let path = dir.admin_kubeconfig();
+    private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    pki.sync()?;
+    notices::print(options);
+    eprintln!(
+        "sampan ready in {} ms: {url}, kubectl --kubeconfig {}",
+        started.elapsed().as_millis(),
+        path.display()
+    );
+    signals.end().await;
+    tracing::info!("ending: connections are closed, then the store");
+    stop.cancel();
+    let ended = listening.await.context("the listener has panicked")?;
+    ended.context("the listener failed")
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: choose another address with --listen (port 0 takes a free one)")
+    })
+}
