@@ -45,7 +45,7 @@ pub(crate) fn add(types: &Arc<SchemaSet>, all: &mut Vec<Resource>) {
         storage: v1.storage.clone(),
         storage_version: v1.storage_version.clone(),
         storage_version_hash: v1.storage_version_hash.clone(),
-        strategy: strategy::of_kind("batch", "CronJob"),
+        strategy: strategy::of_kind(&v1.gvk()),
         table: printers::convertor("batch", "v1", "cronjobs"),
         selectable_fields: selectable::fields("batch", "cronjobs"),
         subresources: v1.subresources.iter().map(|s| copy(s, v1, &kind)).collect(),

@@ -133,7 +133,7 @@ fn resource(types: &Arc<SchemaSet>, row: &Row) -> Resource {
         storage,
         storage_version,
         storage_version_hash: Str::const_new(row.storage_version_hash),
-        strategy: strategy::of_kind(&group, row.kind),
+        strategy: strategy::of_kind(&gvk),
         table: printers::convertor(&row.group_version.group, &row.group_version.version, row.resource),
         selectable_fields: selectable::fields(&group, row.resource),
         subresources: Vec::new(),

@@ -6,7 +6,6 @@
 //! engine runs the write again.
 
 mod addresses;
-mod arrange;
 mod families;
 mod ports;
 mod range;
@@ -23,7 +22,6 @@ pub(crate) const KUBERNETES_IP: &str = "10.96.0.1";
 
 /// What services do with other objects.
 pub(crate) const EXTRA: Extra = Extra {
-    arrange: Some(arrange::arrange),
     create: Some(create),
     update: Some(update),
     delete: Some(delete),

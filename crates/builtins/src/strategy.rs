@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use sampan_apiserver::strategy::Dependents;
 use sampan_apiserver::{Context, Strategy, User};
-use sampan_model::{FieldError, Map, Status, Value};
+use sampan_model::{FieldError, GroupVersionKind, Map, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_validation::{KindRules, Params, PartRules};
 
@@ -15,8 +15,6 @@ use crate::services;
 /// What a kind does with other objects.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extra {
-    /// Fills in what follows from the object itself and the old one, before it is validated.
-    pub(crate) arrange: Option<fn(&mut Value, Option<&Value>)>,
     /// Runs after the kind's own preparation of a create, if the object is valid.
     pub(crate) create: Option<fn(&Context<'_>, &mut Value) -> Result<(), Status>>,
     /// The same for an update; the old object comes last.
@@ -47,15 +45,18 @@ impl Extra {
     }
 }
 
-/// The strategy of a kind.
-pub(crate) fn of_kind(group: &str, kind: &str) -> Arc<dyn Strategy> {
-    let rules = rules(group, kind);
+/// The strategy of a kind in a version. Defaults are set in that version; everything else is done to the
+/// form that is stored.
+pub(crate) fn of_kind(gvk: &GroupVersionKind) -> Arc<dyn Strategy> {
+    let (group, kind) = (gvk.group.as_str(), gvk.kind.as_str());
+    let rules = rules(gvk);
     Arc::new(KindStrategy { rules, extra: Extra::of(group, kind), reset: Reset::new(rules.reset_fields) })
 }
 
 /// The strategy of a subresource that is a part of a kind.
-pub(crate) fn of_part(group: &str, kind: &str, part: &str) -> Arc<dyn Strategy> {
-    let rules = rules(group, kind);
+pub(crate) fn of_part(gvk: &GroupVersionKind, part: &str) -> Arc<dyn Strategy> {
+    let (group, kind) = (gvk.group.as_str(), gvk.kind.as_str());
+    let rules = rules(gvk);
     let part = match part {
         "status" => rules.status.as_ref(),
         name => rules.parts.iter().find(|(n, _)| *n == name).map(|(_, part)| part),
@@ -64,9 +65,23 @@ pub(crate) fn of_part(group: &str, kind: &str, part: &str) -> Arc<dyn Strategy> 
     Arc::new(PartStrategy { kind: rules, extra: Extra::of(group, kind), part: part.copied(), reset })
 }
 
-fn rules(group: &str, kind: &str) -> &'static KindRules {
+fn rules(gvk: &GroupVersionKind) -> &'static KindRules {
     static PLAIN: KindRules = KindRules::PLAIN;
-    sampan_validation::rules(group, kind).unwrap_or(&PLAIN)
+    static OLD_AUTOSCALER: OnceLock<KindRules> = OnceLock::new();
+    let rules = sampan_validation::rules(&gvk.group, &gvk.kind).unwrap_or(&PLAIN);
+    if gvk.group == "autoscaling" && gvk.version == "v1" {
+        return OLD_AUTOSCALER.get_or_init(|| KindRules { default: Some(default_old_autoscaler), ..*rules });
+    }
+    rules
+}
+
+/// `autoscaling/v1` has another default for load, which its conversion sets.
+fn default_old_autoscaler(object: &mut Value) {
+    let Value::Object(map) = object else { return };
+    let min = map.object_mut("spec").get_or_insert_with("minReplicas", || Value::Null);
+    if min.is_null() {
+        *min = Value::Int(1);
+    }
 }
 
 fn params<'a>(cx: &Context<'a>) -> Params<'a> {
@@ -122,9 +137,6 @@ impl Strategy for KindStrategy {
         if let Some(prepare) = self.rules.prepare_create {
             prepare(object, &params(cx));
         }
-        if let Some(arrange) = self.extra.arrange {
-            arrange(object, None);
-        }
         match self.extra.create {
             // An invalid object is refused after this: nothing is allocated for it.
             Some(create) if self.validate(cx, object).is_empty() => create(cx, object),
@@ -135,9 +147,6 @@ impl Strategy for KindStrategy {
     fn prepare_for_update(&self, cx: &Context<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
         if let Some(prepare) = self.rules.prepare_update {
             prepare(object, old, &params(cx));
-        }
-        if let Some(arrange) = self.extra.arrange {
-            arrange(object, Some(old));
         }
         match self.extra.update {
             Some(update) if self.validate_update(cx, object, old).is_empty() => update(cx, object, old),

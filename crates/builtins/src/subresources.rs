@@ -19,7 +19,7 @@ use crate::strategy;
 pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
     match (parent.gvr.resource.as_str(), name) {
         (_, "status" | "finalize" | "approval" | "resize" | "ephemeralcontainers") => {
-            Behaviour::Part(strategy::of_part(&parent.gvr.group, &parent.kind, name))
+            Behaviour::Part(strategy::of_part(&parent.gvk(), name))
         }
         (resource, "scale") => Behaviour::Projection(Arc::new(scale::Scale::of(resource))),
         (_, "binding") => Behaviour::Action(Arc::new(binding::Binding)),

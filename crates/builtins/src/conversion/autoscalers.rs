@@ -21,9 +21,11 @@ pub fn v1_to_v2(autoscaler: Value) -> Value {
         let target = map([("type", "Utilization".into()), ("averageUtilization", percent)]);
         list.push(cpu("target", target));
     }
-    if !list.is_empty() {
-        spec.insert("metrics", Value::Array(list));
+    if list.is_empty() {
+        // The default load of upstream, set here because annotations decide whether there is any metric.
+        list.push(cpu("target", map([("type", "Utilization".into()), ("averageUtilization", 80.into())])));
     }
+    spec.insert("metrics", Value::Array(list));
     if let Some(behavior) = behavior {
         spec.insert("behavior", renamed(behavior, &lower_first));
     }
