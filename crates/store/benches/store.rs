@@ -205,19 +205,21 @@ fn a_page_of_500_and_the_count_of_the_rest(bencher: divan::Bencher) {
 }
 
 #[divan::bench]
-fn a_get_among_100_000(bencher: divan::Bencher) {
+fn a_thousand_gets_among_100_000(bencher: divan::Bencher) {
     let (snapshot, _) = hundred_thousand();
     let keys: Vec<_> = (0..1000).map(|n| key(n * 97 % 100_000)).collect();
-    let n = std::cell::Cell::new(0);
-    bencher.bench_local(|| snapshot.get(&keys[n.replace(n.get() + 1) % 1000]).is_some());
+    bencher
+        .counter(ItemsCount::new(1000_u64))
+        .bench_local(|| keys.iter().filter(|key| snapshot.get(key).is_some()).count());
 }
 
 #[divan::bench]
-fn a_get_among_100_000_in_imbl(bencher: divan::Bencher) {
+fn a_thousand_gets_among_100_000_in_imbl(bencher: divan::Bencher) {
     let (_, map) = hundred_thousand();
     let keys: Vec<_> = (0..1000).map(|n| key(n * 97 % 100_000)).collect();
-    let n = std::cell::Cell::new(0);
-    bencher.bench_local(|| map.get(keys[n.replace(n.get() + 1) % 1000].as_str()).is_some());
+    bencher
+        .counter(ItemsCount::new(1000_u64))
+        .bench_local(|| keys.iter().filter(|key| map.get(key.as_str()).is_some()).count());
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
@@ -279,4 +281,12 @@ fn percentiles_of_commits_alone(bencher: divan::Bencher) {
         let wal = std::fs::metadata(dir.path().join("state.db-wal")).unwrap().len();
         eprintln!("  log file: {} KiB", wal >> 10);
     });
+}
+
+/// What a start pays that finds nothing.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn an_open_of_a_new_directory(bencher: divan::Bencher) {
+    bencher
+        .with_inputs(disk)
+        .bench_local_values(|dir| (Embedded::open(Options::new(dir.path())).unwrap(), dir));
 }

@@ -251,6 +251,24 @@ fn what_is_no_store_is_called_corrupt_with_its_path() {
     }
 }
 
+#[test]
+fn a_log_without_its_file_is_not_taken_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    write_and_kill(dir.path(), 5);
+    fs::remove_file(dir.path().join("state.db")).unwrap();
+    match Embedded::open(Options::new(dir.path())) {
+        Err(sampan_store::Error::Corrupt { path, .. }) => assert_eq!(path, dir.path().join("state.db-wal")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_start_that_was_interrupted_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("state.db.new"), b"half a file").unwrap();
+    assert_eq!(open(dir.path()).snapshot().revision(), 0);
+}
+
 /// Not a test but the child of the next one, on a disk of its own that is full soon.
 #[tokio::test]
 #[ignore = "the next test runs it as a child process"]

@@ -32,7 +32,7 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     pub(super) fn start(path: &Path) -> Result<Self, Error> {
-        let idle = Some(database::connect_again(path)?);
+        let idle = Some(database::connect(path)?);
         let (begin, work) = sync_channel::<Connection>(1);
         let (finished, done) = sync_channel(1);
         let help = move || {
@@ -120,7 +120,8 @@ mod tests {
     fn the_log_wraps_while_it_is_written_to() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
-        let connection = database::open(&path, true).unwrap();
+        database::create_if_missing(&path).unwrap();
+        let connection = database::open(&path).unwrap();
         let mut checkpointer = Checkpointer::start(&path).unwrap();
         let (mut wraps, mut before) = (0, 0);
         while wraps < 3 {

@@ -21,10 +21,46 @@ const VFS: &str = "unix-excl";
 /// state in memory holds already.
 const CACHE_SIZE: i32 = -4096;
 
-/// Opens the file; makes it and its tables if it is `new`.
-pub(super) fn open(path: &Path, new: bool) -> Result<Connection, Error> {
-    let connection = connect(path, if new { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() })?;
-    prepare(&connection, new).map_err(|error| self::error(path, error))?;
+/// Makes the file if there is none: under another name first, so that it is there whole or not at all,
+/// and nothing needs to be synced more than once.
+pub(super) fn create_if_missing(path: &Path) -> Result<(), Error> {
+    if path.exists() {
+        return Ok(());
+    }
+    let log = with_suffix(path, "-wal");
+    if log.exists() {
+        return Err(corrupt(&log, "the log is there, but the file that it belongs to is not"));
+    }
+    let new = with_suffix(path, ".new");
+    let io = |error: std::io::Error| Error::Engine(Arc::new(error));
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    make_tables(&new).map_err(|error| self::error(&new, error))?;
+    std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&new, path).map_err(io)
+}
+
+fn make_tables(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(&format!(
+        "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {}
+         PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; PRAGMA journal_mode=WAL;",
+        log::SCHEMA,
+    ))?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Opens the file, which must be there.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path)?;
     let (application, version): (i32, i32) = connection
         .query_row(
             "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version",
@@ -41,13 +77,9 @@ pub(super) fn open(path: &Path, new: bool) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// A further connection to a file that is open.
-pub(super) fn connect_again(path: &Path) -> Result<Connection, Error> {
-    connect(path, OpenFlags::empty())
-}
-
-fn connect(path: &Path, create: OpenFlags) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+/// Connects to the file without a look at it.
+pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connect = || {
         let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -58,23 +90,6 @@ fn connect(path: &Path, create: OpenFlags) -> Result<Connection, Error> {
         Ok(connection)
     };
     connect().map_err(|error| self::error(path, error))
-}
-
-fn prepare(connection: &Connection, new: bool) -> rusqlite::Result<()> {
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let make_tables = new && tables == 0;
-    if make_tables {
-        connection.pragma_update(None, "page_size", 4096)?;
-    }
-    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
-    debug_assert_eq!(mode, "wal");
-    if make_tables {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;",
-            log::SCHEMA,
-        ))?;
-    }
-    Ok(())
 }
 
 /// What an error of SQLite means for the store.

@@ -56,8 +56,9 @@ pub(super) struct Found {
 impl Disk {
     pub(super) fn open(directory: Directory) -> Result<(Self, State, History), Error> {
         let path = directory.database();
-        let connection = database::open(&path, true)?;
+        database::create_if_missing(&path)?;
         directory.sync()?;
+        let connection = database::open(&path)?;
         let (state, history) = log::load(&connection, &path)?;
         let checkpointer = Checkpointer::start(&path)?;
         let disk = Self {
@@ -105,7 +106,7 @@ impl Disk {
 
     /// Opens the file again and reads what `state` does not have, which is applied to it.
     pub(super) fn recover(&mut self, state: &mut State) -> Result<Found, Error> {
-        let connection = database::open(&self.path, false)?;
+        let connection = database::open(&self.path)?;
         let failed = |error| database::error(&self.path, error);
         let (pages, copied) =
             connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE).map_err(failed)?;

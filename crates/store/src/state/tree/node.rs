@@ -13,8 +13,16 @@ const BUILT: usize = CAPACITY - CAPACITY / 8;
 
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Leaf(Vec<Arc<Entry>>),
+    Leaf(Leaf),
     Branch(Branch),
+}
+
+/// Entries, with their keys beside them: a search touches the keys only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leaf {
+    /// Shared, since most writes are of keys that are there already.
+    keys: Arc<Vec<Arc<str>>>,
+    entries: Vec<Arc<Entry>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,7 +35,49 @@ pub(super) struct Branch {
 
 impl Default for Node {
     fn default() -> Self {
-        Node::Leaf(Vec::new())
+        Node::Leaf(Leaf::default())
+    }
+}
+
+impl Leaf {
+    fn build(entries: Vec<Arc<Entry>>) -> Self {
+        Self { keys: Arc::new(entries.iter().map(|e| Arc::clone(&e.key)).collect()), entries }
+    }
+
+    pub(super) fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
+    }
+
+    /// Where the key is, or else where it would be.
+    pub(super) fn find(&self, key: &str) -> Result<usize, usize> {
+        self.keys.binary_search_by(|k| (**k).cmp(key))
+    }
+
+    /// How many keys are before the boundary that `before` describes.
+    pub(super) fn position(&self, before: impl Fn(&str) -> bool) -> usize {
+        self.keys.partition_point(|key| before(key))
+    }
+
+    fn insert(&mut self, i: usize, entry: Arc<Entry>) {
+        Arc::make_mut(&mut self.keys).insert(i, Arc::clone(&entry.key));
+        self.entries.insert(i, entry);
+    }
+
+    fn remove(&mut self, i: usize) -> Arc<Entry> {
+        Arc::make_mut(&mut self.keys).remove(i);
+        self.entries.remove(i)
+    }
+
+    fn split_off(&mut self, at: usize) -> Leaf {
+        Leaf {
+            keys: Arc::new(Arc::make_mut(&mut self.keys).split_off(at)),
+            entries: self.entries.split_off(at),
+        }
+    }
+
+    fn append(&mut self, right: &Leaf) {
+        Arc::make_mut(&mut self.keys).extend_from_slice(&right.keys);
+        self.entries.extend_from_slice(&right.entries);
     }
 }
 
@@ -107,7 +157,7 @@ impl Node {
         let mut level = Vec::with_capacity(entries.len() / BUILT + 1);
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
-            level.push(Arc::new(Node::Leaf(entries.by_ref().take(BUILT).collect())));
+            level.push(Arc::new(Node::Leaf(Leaf::build(entries.by_ref().take(BUILT).collect()))));
         }
         while level.len() > 1 {
             let mut above = Vec::with_capacity(level.len() / BUILT + 1);
@@ -134,7 +184,7 @@ impl Node {
     /// How many entries are in it and below it.
     pub(super) fn len(&self) -> usize {
         match self {
-            Node::Leaf(leaf) => leaf.len(),
+            Node::Leaf(leaf) => leaf.entries.len(),
             Node::Branch(branch) => branch.lens.iter().sum(),
         }
     }
@@ -142,7 +192,7 @@ impl Node {
     /// How many entries or children it has itself.
     fn width(&self) -> usize {
         match self {
-            Node::Leaf(leaf) => leaf.len(),
+            Node::Leaf(leaf) => leaf.entries.len(),
             Node::Branch(branch) => branch.children.len(),
         }
     }
@@ -161,14 +211,14 @@ impl Node {
 
     fn first_key(&self) -> Arc<str> {
         match self {
-            Node::Leaf(leaf) => Arc::clone(&leaf[0].key),
+            Node::Leaf(leaf) => Arc::clone(&leaf.keys[0]),
             Node::Branch(branch) => branch.children[0].first_key(),
         }
     }
 
     fn append(&mut self, right: &Node, bound: Arc<str>) {
         match (self, right) {
-            (Node::Leaf(left), Node::Leaf(right)) => left.extend_from_slice(right),
+            (Node::Leaf(left), Node::Leaf(right)) => left.append(right),
             (Node::Branch(left), Node::Branch(right)) => {
                 left.children.extend_from_slice(&right.children);
                 left.lens.extend_from_slice(&right.lens);
@@ -183,13 +233,13 @@ impl Node {
     /// Gives the entry that had the key, and the right half if the node had to be split.
     pub(super) fn insert(this: &mut Arc<Node>, entry: Arc<Entry>) -> (Option<Arc<Entry>>, Option<Arc<Node>>) {
         match Arc::make_mut(this) {
-            Node::Leaf(leaf) => match leaf.binary_search_by(|e| e.key.cmp(&entry.key)) {
-                Ok(i) => (Some(std::mem::replace(&mut leaf[i], entry)), None),
+            Node::Leaf(leaf) => match leaf.find(&entry.key) {
+                Ok(i) => (Some(std::mem::replace(&mut leaf.entries[i], entry)), None),
                 Err(i) => {
                     leaf.insert(i, entry);
-                    let right = (leaf.len() > CAPACITY).then(|| {
+                    let right = (leaf.entries.len() > CAPACITY).then(|| {
                         // Keys that come in ascending order leave full leaves behind.
-                        let at = if i + 1 == leaf.len() { i } else { leaf.len() / 2 };
+                        let at = if i + 1 == leaf.entries.len() { i } else { leaf.entries.len() / 2 };
                         Arc::new(Node::Leaf(leaf.split_off(at)))
                     });
                     (None, right)
@@ -216,7 +266,7 @@ impl Node {
     pub(super) fn remove(this: &mut Arc<Node>, key: &str) -> Arc<Entry> {
         match Arc::make_mut(this) {
             Node::Leaf(leaf) => {
-                let i = leaf.binary_search_by(|e| (*e.key).cmp(key)).expect("the caller has found the key");
+                let i = leaf.find(key).expect("the caller has found the key");
                 leaf.remove(i)
             }
             Node::Branch(branch) => {
@@ -234,7 +284,8 @@ impl Node {
     pub(super) fn check_shape(&self) -> usize {
         match self {
             Node::Leaf(leaf) => {
-                assert!(leaf.len() <= CAPACITY && leaf.is_sorted_by(|a, b| a.key < b.key));
+                assert!(leaf.entries.len() <= CAPACITY && leaf.keys.is_sorted_by(|a, b| a < b));
+                assert!(leaf.keys.iter().eq(leaf.entries.iter().map(|e| &e.key)));
                 0
             }
             Node::Branch(branch) => {

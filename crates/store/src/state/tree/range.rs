@@ -25,7 +25,7 @@ impl<'a> Range<'a> {
         loop {
             match &**node {
                 Node::Leaf(leaf) => {
-                    range.leaf = leaf[start..].iter();
+                    range.leaf = leaf.entries()[start..].iter();
                     return range;
                 }
                 Node::Branch(branch) => {
@@ -51,7 +51,7 @@ impl<'a> Range<'a> {
             loop {
                 match &**node {
                     Node::Leaf(leaf) => {
-                        self.leaf = leaf.iter();
+                        self.leaf = leaf.entries().iter();
                         return;
                     }
                     Node::Branch(branch) => {
