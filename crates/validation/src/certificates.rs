@@ -16,11 +16,7 @@ pub(crate) const REQUEST: KindRules = KindRules {
     prepare_create: Some(prepare_request_for_create),
     prepare_update: Some(prepare_request_for_update),
     validate: Some(validate_request),
-    validate_update: Some(|new, old| {
-        let mut e = validate_request(new);
-        conditions_kept(&mut e, new, old);
-        e
-    }),
+    validate_update: Some(validate_request_update),
     validate_name: Some(|_, _| Vec::new()),
     status: Some(PartRules {
         prepare_update: prepare_request_status,
@@ -252,8 +248,9 @@ fn conditions(e: &mut Errors, request: &Value) {
     }
 }
 
-/// Decisions are final.
-fn conditions_kept(e: &mut Errors, new: &Value, old: &Value) {
+/// Decisions are final, and made through `approval` only.
+fn conditions_kept(e: &mut Errors, new: &Value, old: &Value, approval: bool) {
+    let at = "status.conditions";
     for kind in ["Approved", "Denied", "Failed"] {
         let of = |r: &Value| -> Vec<Value> {
             r.sub("status").list("conditions").iter().filter(|c| c.s("type") == kind).cloned().collect()
@@ -261,34 +258,62 @@ fn conditions_kept(e: &mut Errors, new: &Value, old: &Value) {
         let (new, old) = (of(new), of(old));
         if new.len() < old.len() {
             let detail = format!("updates may not remove a condition of type {kind:?}");
-            e.push(FieldError::forbidden("status.conditions", detail));
+            e.push(FieldError::forbidden(at, detail));
+        } else if approval || kind == "Failed" {
+        } else if new.len() > old.len() {
+            let detail = format!("updates may not add a condition of type {kind:?}");
+            e.push(FieldError::forbidden(at, detail));
+        } else if new != old {
+            let shown = crate::diff::diff(
+                "[]certificates.CertificateSigningRequestCondition",
+                &old.into(),
+                &new.into(),
+            );
+            let detail = format!("updates may not modify a condition of type {kind:?}\n{shown}");
+            e.push(FieldError::forbidden(at, detail));
         }
     }
+}
+
+fn certificate_of(request: &Value) -> &str {
+    request.sub("status").s("certificate")
+}
+
+fn validate_request_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut e = validate_request(new);
+    conditions_kept(&mut e, new, old, false);
+    if certificate_of(new) != certificate_of(old) {
+        e.push(FieldError::forbidden("status.certificate", "updates may not set certificate content"));
+    }
+    e
 }
 
 /// What is wrong with an approval.
 pub fn validate_request_approval_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut e = validate_request(new);
-    conditions_kept(&mut e, new, old);
+    conditions_kept(&mut e, new, old, true);
+    if certificate_of(new) != certificate_of(old) {
+        e.push(FieldError::forbidden("status.certificate", "updates may not set certificate content"));
+    }
     e
 }
 
 /// What is wrong with a certificate that a signer hands in.
 pub fn validate_request_status_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut e = validate_request(new);
-    conditions_kept(&mut e, new, old);
-    let of = |r: &Value| r.sub("status").s("certificate").to_owned();
-    let (certificate, before) = (of(new), of(old));
-    if !before.is_empty() && certificate != before {
-        let detail = "updates may not change the certificate content if it has already been set";
-        e.push(FieldError::forbidden("status.certificate", detail));
-    } else if !certificate.is_empty() && certificate != before {
-        let text = STANDARD.decode(&certificate).unwrap_or_default();
+    let (certificate, before) = (certificate_of(new), certificate_of(old));
+    if !certificate.is_empty() && certificate != before {
+        let text = STANDARD.decode(certificate).unwrap_or_default();
         let begin = b"-----BEGIN CERTIFICATE-----";
         if !text.windows(begin.len()).any(|w| w == begin) {
             let detail = "must contain at least one CERTIFICATE PEM block";
             e.push(FieldError::invalid("status.certificate", "<certificate data>", detail));
         }
+    }
+    conditions_kept(&mut e, new, old, false);
+    if !before.is_empty() && certificate != before {
+        let detail = "updates may not modify existing certificate content";
+        e.push(FieldError::forbidden("status.certificate", detail));
     }
     e
 }

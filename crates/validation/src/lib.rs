@@ -6,6 +6,8 @@
 
 mod amount;
 pub mod apps;
+pub mod autoscaling;
+pub mod batch;
 pub mod certificates;
 pub mod core;
 mod diff;

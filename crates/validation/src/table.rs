@@ -1,6 +1,6 @@
 //! Which rules belong to which kind.
 
-use crate::{KindRules, apps, certificates, core};
+use crate::{KindRules, apps, autoscaling, batch, certificates, core};
 
 /// The rules of a kind, or `None` for a kind that has none (all that is true of every kind then holds).
 pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
@@ -25,6 +25,9 @@ pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
         ("apps", "Deployment") => &apps::deployment::RULES,
         ("apps", "ReplicaSet") => &apps::replica_set::RULES,
         ("apps", "StatefulSet") => &apps::stateful_set::RULES,
+        ("autoscaling", "HorizontalPodAutoscaler") => &autoscaling::RULES,
+        ("batch", "CronJob") => &batch::cron_job::RULES,
+        ("batch", "Job") => &batch::job::RULES,
         ("certificates.k8s.io", "CertificateSigningRequest") => &certificates::REQUEST,
         ("certificates.k8s.io", "ClusterTrustBundle") => &certificates::TRUST_BUNDLE,
         ("events.k8s.io", "Event") => &core::event::NEW,

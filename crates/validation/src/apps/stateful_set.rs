@@ -79,7 +79,7 @@ pub fn validate_stateful_set(set: &Value) -> Vec<FieldError> {
     if let Some(policy) = spec.opt("persistentVolumeClaimRetentionPolicy") {
         let p = p.child("persistentVolumeClaimRetentionPolicy");
         for field in ["whenDeleted", "whenScaled"] {
-            crate::look::required_one_of(e, p.child(field), policy.s(field), &["Delete", "Retain"]);
+            crate::look::one_of(e, p.child(field), Some(policy.s(field)), &["Retain", "Delete"]);
         }
     }
     non_negative(e, p.child("replicas"), spec.num("replicas"));
@@ -177,7 +177,11 @@ pub fn validate_stateful_set_status_update(set: &Value, old: &Value) -> Vec<Fiel
     counts(&mut e, status, &fields);
     counts(&mut e, status, &["observedGeneration", "collisionCount"]);
     at_most_replicas(&mut e, status, &fields[1..]);
-    available_is_ready(&mut e, status);
+    let available = status.num("availableReplicas");
+    if available > status.num("readyReplicas") {
+        let detail = "cannot be greater than status.readyReplicas";
+        e.push(FieldError::invalid("status.availableReplicas", available, detail));
+    }
     collisions(&mut e, status, old.sub("status"));
     e
 }
