@@ -42,10 +42,15 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
+    let encoding = error_encoding(parts);
+    // The body is read before anything is refused, so that a client that is still sending can read why.
+    let body = match body::read(body).await {
+        Ok(body) => body,
+        Err(status) => return respond::status(&status, encoding),
+    };
     if !info.is_resource {
         return paths::answer(server, &info, &query, parts);
     }
-    let encoding = error_encoding(parts);
     match resource::answer(server, user, &info, &query, parts, body).await {
         Ok(answer) => answer,
         Err(resource::Failure::Page) => respond::page_not_found(),

@@ -149,11 +149,6 @@ impl serde::Serialize for Ordered<'_> {
     }
 }
 
-/// A tree as YAML.
-pub fn yaml(value: &Value) -> String {
-    serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

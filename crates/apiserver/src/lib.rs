@@ -24,6 +24,7 @@ pub mod subresource;
 mod swagger_ui;
 pub mod table;
 pub mod user;
+pub mod yaml;
 
 pub use resource::{Conversion, Resource, SelectableField, Verb, Verbs};
 pub use strategy::{Context, Lookup, Strategy};

@@ -30,6 +30,7 @@ pub use create::random_name_letters;
 pub use delete::{DeleteOptions, Deleted};
 pub use list_options::ListOptions;
 pub use read::{ListAnswer, ListCursor, ListItems};
+pub(crate) use update::invalid_patch;
 pub use update::{Change, PatchType};
 pub(crate) use watch::at_revision;
 pub use watch::{WatchEvent, WatchEvents, WatchItem};

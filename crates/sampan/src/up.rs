@@ -29,18 +29,21 @@ use crate::pki::{Pki, ServerNames};
 use crate::{kubeconfig, logging, openapi, private_file, tls, version};
 
 /// Runs until a signal ends it.
-pub(crate) fn run(options: Up) -> Result<()> {
+pub(crate) fn run(options: &Up) -> Result<()> {
     let started = Instant::now();
     logging::start(&options.log_level)?;
     limits::raise_open_files();
     let dir = DataDir::of(&options.place)?;
     dir.create()?;
+    // The first random number takes 20 ms of measuring the processor's jitter; the keys will need one.
+    let random = thread::spawn(tls::warm_random);
     // Reading the resource table and opening the store take about as long, and need nothing of each other.
     let catalog = thread::spawn(|| {
         let types = sampan_builtins::types();
         Catalog::new(sampan_builtins::resources(&types))
     });
     let store = open_store(&dir, options.store)?;
+    let _ = random.join();
     let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
     let catalog = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,7 +51,7 @@ pub(crate) fn run(options: Up) -> Result<()> {
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome = runtime.block_on(serve(&options, &dir, &pki, Arc::clone(&store), catalog, started));
+    let outcome = runtime.block_on(serve(options, &dir, &pki, Arc::clone(&store), catalog, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
@@ -66,7 +69,9 @@ fn open_store(dir: &DataDir, kind: StoreKind) -> Result<Arc<Embedded>> {
             "another sampan is running on {}: stop it, or choose another directory with --data-dir",
             path.display()
         )),
-        Err(error) => Err(error).with_context(|| format!("cannot open the store in {}", dir.path().display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot open the store in {}", dir.path().display()))
+        }
     }
 }
 
@@ -88,7 +93,7 @@ async fn serve(
     let server = Server::new(Config {
         store,
         catalog,
-        admission: Vec::new(),
+        admission: sampan_builtins::admission::plugins(),
         authorizer,
         openapi: Arc::new(openapi::Documents),
         version: version::info(),
@@ -110,18 +115,22 @@ async fn serve(
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
-    pki.sync()?;
     notices::print(options);
     eprintln!(
         "sampan ready in {} ms: {url}, kubectl --kubeconfig {}",
         started.elapsed().as_millis(),
         path.display()
     );
+    let synced = tokio::task::spawn_blocking({
+        let pki = pki.dir().to_owned();
+        move || private_file::sync(&pki)
+    });
     signals.end().await;
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     let ended = listening.await.context("the listener has panicked")?;
-    ended.context("the listener failed")
+    ended.context("the listener failed")?;
+    synced.await?.with_context(|| format!("cannot write {}", pki.dir().display()))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

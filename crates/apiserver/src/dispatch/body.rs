@@ -9,6 +9,10 @@ use sampan_model::Status;
 /// The largest body of a request, in bytes (upstream's `MaxRequestBodyBytes`).
 pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 
+/// How much of a body that is too large is read and thrown away, so that a client that is about to finish gets
+/// to read the answer.
+const DRAINED_BYTES: usize = 256 * 1024;
+
 /// The whole body. 413 beyond the limit, 400 when the connection fails.
 pub(crate) async fn read<B>(body: B) -> Result<Bytes, Status>
 where
@@ -16,9 +20,10 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    if body.size_hint().lower() > (MAX_BODY_BYTES + DRAINED_BYTES) as u64 {
         return Err(Status::too_large(MAX_BODY_BYTES));
     }
+    let mut too_large = 0;
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -27,8 +32,12 @@ where
             frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
         let Ok(mut data) = frame.into_data() else { continue };
         let length = data.remaining();
-        if first.len() + all.len() + length > MAX_BODY_BYTES {
-            return Err(Status::too_large(MAX_BODY_BYTES));
+        if too_large > 0 || first.len() + all.len() + length > MAX_BODY_BYTES {
+            too_large += length;
+            if too_large > DRAINED_BYTES {
+                break;
+            }
+            continue;
         }
         if first.is_empty() && all.is_empty() {
             // Nearly every body is one piece, which need not be copied.
@@ -37,6 +46,9 @@ where
             all.extend_from_slice(&std::mem::take(&mut first));
             all.extend_from_slice(&data.copy_to_bytes(length));
         }
+    }
+    if too_large > 0 {
+        return Err(Status::too_large(MAX_BODY_BYTES));
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }

@@ -53,19 +53,14 @@ struct Request<'a> {
 }
 
 /// Answers a request about a resource.
-pub(super) async fn answer<B>(
+pub(super) async fn answer(
     server: &Arc<Shared>,
     user: Arc<User>,
     info: &RequestInfo,
     query: &Query,
     parts: &Parts,
-    body: B,
-) -> Result<Answer, Failure>
-where
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: std::fmt::Display,
-{
+    body: Bytes,
+) -> Result<Answer, Failure> {
     let catalog = server.registry.catalog();
     if catalog.group(&info.group).is_none() {
         return Err(Failure::Page);
@@ -138,22 +133,17 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
 }
 
 impl Request<'_> {
-    async fn run<B>(&self, body: B) -> Result<Answer, Status>
-    where
-        B: http_body::Body + Send + 'static,
-        B::Data: Send,
-        B::Error: std::fmt::Display,
-    {
+    async fn run(&self, body: Bytes) -> Result<Answer, Status> {
         match self.info.verb.as_str() {
             "get" if !self.a.subresource.is_empty() => self.get_part().await,
             "get" => self.get().await,
             "list" => self.list().await,
             "watch" => self.watch().await,
-            "create" => self.create(super::body::read(body).await?).await,
-            "update" => self.replace(super::body::read(body).await?).await,
-            "patch" => self.patch(super::body::read(body).await?).await,
-            "delete" => self.delete(super::body::read(body).await?).await,
-            "deletecollection" => self.delete_collection(super::body::read(body).await?).await,
+            "create" => self.create(body).await,
+            "update" => self.replace(body).await,
+            "patch" => self.patch(body).await,
+            "delete" => self.delete(body).await,
+            "deletecollection" => self.delete_collection(body).await,
             _ => Err(not_allowed()),
         }
     }
@@ -299,7 +289,11 @@ impl Request<'_> {
             "application/merge-patch+json" => PatchType::Merge,
             "application/strategic-merge-patch+json" => PatchType::Strategic,
             "application/apply-patch+yaml" => return self.apply(body, &options).await,
-            _ => return Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ => {
+                let status =
+                    Status::failure(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type");
+                return Err(status.with_details(Details::default()));
+            }
         };
         if options.force.is_some() {
             return Err(invalid_patch_options("force", "may not be specified for non-apply patch"));
@@ -313,7 +307,8 @@ impl Request<'_> {
                 FieldValidation::Ignore => {}
                 FieldValidation::Warn => warnings = notes,
                 FieldValidation::Strict => {
-                    return Err(Status::bad_request(format!("strict decoding error: {}", notes.join(", "))));
+                    let why = format!("strict decoding error: {}", notes.join(", "));
+                    return Err(crate::registry::invalid_patch(&patch, why));
                 }
             }
         }
@@ -385,6 +380,13 @@ impl Request<'_> {
             Encoding::Yaml => decode::untyped_yaml(body),
         }
         .map_err(|e| Status::bad_request(e.to_string()))?;
+        let kind = value.str_at(&["kind"]);
+        if !matches!(kind, "" | "DeleteOptions") {
+            return Err(Status::bad_request(format!(
+                "unable to decode {:?} as DeleteOptions",
+                format!("{}, Kind={kind}", value.str_at(&["apiVersion"]))
+            )));
+        }
         DeleteOptions::parse(Some(&value), self.query)
     }
 
@@ -463,13 +465,6 @@ impl Request<'_> {
         Ok((decoded.value, warnings))
     }
 }
-
-const PATCH_TYPES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-];
 
 fn invalid_patch_options(field: &str, detail: &str) -> Status {
     let kind = sampan_model::GroupKind::new("meta.k8s.io", "PatchOptions");

@@ -42,7 +42,7 @@ pub fn encode(value: &Value, encoding: Encoding, pretty: bool) -> Vec<u8> {
             out.push(b'\n');
             out
         }
-        Encoding::Yaml => crate::encode::yaml(value).into_bytes(),
+        Encoding::Yaml => crate::yaml::to_string(value).into_bytes(),
     }
 }
 

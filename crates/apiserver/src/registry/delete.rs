@@ -266,7 +266,9 @@ fn plan(
     if let (Some(_), true) = (grace, deleting) {
         // Grace may only become shorter.
         match options.grace_period_seconds {
-            Some(asked) if asked < left.unwrap_or(0) => mark(&mut object, format, now, asked.max(0), false),
+            Some(asked) if asked < left.unwrap_or(0) => {
+                mark(&mut object, format, now, if asked < 0 { 1 } else { asked }, false)
+            }
             _ if !finalizers_changed => return Plan::Wait,
             _ => {}
         }

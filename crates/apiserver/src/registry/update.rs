@@ -176,9 +176,7 @@ impl Registry {
         let base = projected.as_ref().unwrap_or(existing);
         let mut new = match change {
             Change::Replace(body) => body.clone(),
-            Change::Patch(patch_type, body) => {
-                patched(a, rules.schema, base, *patch_type, body, cx, options)?
-            }
+            Change::Patch(patch_type, body) => patched(rules.schema, base, *patch_type, body, cx, options)?,
             Change::Apply(config) => return self.applied(a, rules, cx, existing, config, options),
         };
         match rules.projection {
@@ -245,9 +243,8 @@ impl Registry {
         )
         .map_err(managed_error)?;
         let mut new = decode::value(schema, merged).map_err(|e| Status::bad_request(e.to_string()))?.value;
-        if !given.is_empty() {
-            new.set_meta("resourceVersion", given);
-        }
+        let version = if given.is_empty() { existing.resource_version().to_owned() } else { given };
+        new.set_meta("resourceVersion", version);
         default(a, &mut new);
         Ok(new)
     }
@@ -401,9 +398,10 @@ fn keep_system_fields(object: &mut Value, old: &Value) {
     let empty = sampan_model::Map::new();
     let old = old.meta().unwrap_or(&empty);
     let meta = object.meta_mut();
-    meta.remove("resourceVersion");
     meta.remove("selfLink");
-    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in
+        ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
         if !meta.contains_key(field)
             && let Some(value) = old.get(field)
         {
@@ -417,7 +415,6 @@ fn keep_system_fields(object: &mut Value, old: &Value) {
 }
 
 fn patched(
-    a: &Attributes,
     schema: &Schema,
     base: &Value,
     patch_type: PatchType,
@@ -427,18 +424,12 @@ fn patched(
 ) -> Result<Value, Status> {
     let mut target = base.clone();
     match patch_type {
-        PatchType::Json => target = patch::json(target, body).map_err(|e| patch_error(a, e))?,
+        PatchType::Json => target = patch::json(target, body).map_err(patch_error)?,
         PatchType::Merge => patch::merge(&mut target, body.clone()),
-        PatchType::Strategic => {
-            patch::strategic(schema, &mut target, body.clone()).map_err(|e| patch_error(a, e))?
-        }
+        PatchType::Strategic => patch::strategic(schema, &mut target, body.clone()).map_err(patch_error)?,
     }
     let decoded = decode::value(schema, target).map_err(|error| match error {
-        decode::Error::Type { message, .. } => Status::invalid(
-            &a.resource.group_kind(),
-            &a.name,
-            &[FieldError::invalid("patch", body.to_json(), message)],
-        ),
+        decode::Error::Type { message, .. } => invalid_patch(body, message),
         other => Status::bad_request(other.to_string()),
     })?;
     let strict = decoded.strict_errors();
@@ -447,34 +438,28 @@ fn patched(
             FieldValidation::Ignore => {}
             FieldValidation::Warn => strict.iter().for_each(|w| cx.warn(w.clone())),
             FieldValidation::Strict => {
-                return Err(Status::invalid(
-                    &a.resource.group_kind(),
-                    &a.name,
-                    &[FieldError::invalid(
-                        "patch",
-                        body.to_json(),
-                        format!("strict decoding error: {}", strict.join(", ")),
-                    )],
-                ));
+                return Err(invalid_patch(body, format!("strict decoding error: {}", strict.join(", "))));
             }
         }
     }
     Ok(decoded.value)
 }
 
-fn patch_error(a: &Attributes, error: patch::Error) -> Status {
+/// 422 for a patch that does not fit. Upstream knows neither kind nor name at this place.
+pub(crate) fn invalid_patch(patch: &Value, why: impl Into<String>) -> Status {
+    let nothing = sampan_model::GroupKind::default();
+    Status::invalid(&nothing, "", &[FieldError::invalid("patch", patch.clone(), why)])
+}
+
+fn patch_error(error: patch::Error) -> Status {
     match error {
         patch::Error::Malformed(message) => Status::bad_request(message),
         patch::Error::TooLarge(message) => {
             Status::failure(413, sampan_model::Reason::RequestEntityTooLarge, message)
         }
-        patch::Error::Unprocessable(message) => Status::failure(422, sampan_model::Reason::Invalid, message)
-            .with_details(sampan_model::status::Details {
-                name: a.name.to_string(),
-                group: a.resource.gvr.group.to_string(),
-                kind: a.resource.gvr.resource.to_string(),
-                ..Default::default()
-            }),
+        patch::Error::Unprocessable(message) => {
+            Status::failure(422, sampan_model::Reason::Invalid, message).with_details(Default::default())
+        }
         patch::Error::Internal(message) => Status::unknown(message),
     }
 }

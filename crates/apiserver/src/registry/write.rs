@@ -131,18 +131,6 @@ pub(super) fn manager<'a>(
     managed::Manager { name, api_version, subresource: &a.subresource }
 }
 
-/// With whom an apply conflicts.
-fn conflict_text(c: &managed::Conflict) -> String {
-    let mut text = format!("conflict with \"{}\"", c.manager);
-    if !c.subresource.is_empty() {
-        text.push_str(&format!(" with subresource \"{}\"", c.subresource));
-    }
-    if let Some(time) = &c.time {
-        text.push_str(&format!(" using {} at {time}", c.api_version));
-    }
-    text
-}
-
 /// A failure of managed fields, in the words of the API.
 pub(super) fn managed_error(error: managed::Error) -> Status {
     match error {
@@ -151,7 +139,7 @@ pub(super) fn managed_error(error: managed::Error) -> Status {
                 .iter()
                 .map(|c| sampan_model::Cause {
                     reason: "FieldManagerConflict".into(),
-                    message: conflict_text(c),
+                    message: c.cause_message(),
                     field: c.path.clone(),
                 })
                 .collect();
