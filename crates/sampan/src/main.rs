@@ -22,7 +22,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Up(options) => up::run(options),
+        Command::Up(options) => up::run(&options),
         Command::Kubeconfig(options) => kubeconfig::print(&options),
         Command::Version => {
             println!("{}", version::sentence());

@@ -55,9 +55,9 @@ impl Pki {
         self.authority.certificate()
     }
 
-    /// Makes the names of all files durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        private_file::sync_dir(&self.dir).with_context(|| format!("cannot write {}", self.dir.display()))
+    /// Where the files are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 
@@ -74,10 +74,11 @@ fn new_key() -> Result<rcgen::KeyPair> {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("cannot make a key")
 }
 
-/// The content of a file; `None` when there is none.
+/// The content of a file; `None` when there is none, and when it is empty, as a loss of power during the first
+/// start leaves it.
 fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }

@@ -26,8 +26,8 @@ pub(crate) fn config(authority: &str, server: &Pair) -> Result<Arc<rustls::Serve
     let chain = CertificateDer::pem_slice_iter(server.certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .context("the server's certificate cannot be read")?;
-    let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes())
-        .context("the server's key cannot be read")?;
+    let key =
+        PrivateKeyDer::from_pem_slice(server.key.as_bytes()).context("the server's key cannot be read")?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
@@ -37,4 +37,9 @@ pub(crate) fn config(authority: &str, server: &Pair) -> Result<Arc<rustls::Serve
     // Sessions resume by tickets that the client keeps, so that none is kept here.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
+}
+
+/// Makes the library's first random number, which takes longer than all others.
+pub(crate) fn warm_random() {
+    let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
 }

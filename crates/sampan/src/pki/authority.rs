@@ -22,8 +22,10 @@ impl Authority {
         let (certificate, key) = (super::read(&dir.join("ca.crt"))?, super::read(&dir.join("ca.key"))?);
         match (certificate, key) {
             (Some(certificate), Some(key)) => Self::read(dir, certificate, &key, now),
-            // The key is written first, so a key alone is what a first start that was killed has left.
+            // The key is written first, so a key alone is what a first start that was killed has left; an empty
+            // one is left by a loss of power.
             (None, _) => Self::make(dir, now),
+            (Some(_), None) if dir.join("ca.key").exists() => Self::make(dir, now),
             (Some(_), None) => bail!(
                 "{0}/ca.key is missing: put it back, or remove {0} to have all certificates made anew",
                 dir.display()

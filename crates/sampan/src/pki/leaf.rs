@@ -43,7 +43,8 @@ pub(super) fn open(
     {
         return Ok(Pair { certificate, key });
     }
-    let pair = make(authority, subject, now).with_context(|| format!("cannot make the certificate {name}"))?;
+    let pair =
+        make(authority, subject, now).with_context(|| format!("cannot make the certificate {name}"))?;
     super::write(dir, &key, &pair.key)?;
     super::write(dir, &certificate, &pair.certificate)?;
     Ok(pair)

@@ -76,3 +76,17 @@ fn certificates_of_another_authority_are_made_anew() {
     let second = Pki::open(dir.path(), now()).unwrap();
     assert_ne!(second.admin.certificate, first.admin.certificate);
 }
+
+#[test]
+fn files_that_a_loss_of_power_has_emptied_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    Pki::open(dir.path(), now()).unwrap();
+    for name in ["ca.key", "admin.crt", "sa.key"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let pki = Pki::open(dir.path(), now()).unwrap();
+    assert!(pki.admin.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+    assert!(
+        fs::read_to_string(dir.path().join("sa.key")).unwrap().starts_with("-----BEGIN PRIVATE KEY-----")
+    );
+}

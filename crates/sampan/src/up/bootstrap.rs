@@ -20,7 +20,8 @@ pub(super) async fn ensure(server: &Server, range: &ServiceRange, port: u16) -> 
             Ok((resource.clone(), object))
         })
         .collect::<Result<Vec<_>>>()?;
-    let written = registry.ensure(objects).await.map_err(|s| anyhow!("cannot write the first objects: {s}"))?;
+    let written =
+        registry.ensure(objects).await.map_err(|s| anyhow!("cannot write the first objects: {s}"))?;
     tracing::debug!(written, "the first objects are there");
     Ok(())
 }

@@ -1,0 +1,158 @@
+//! The server under test.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use jiff::Timestamp;
+use sampan_apiserver::User;
+use sampan_apiserver::catalog::Catalog;
+use sampan_apiserver::chain::authentication::PeerIdentity;
+use sampan_apiserver::http_io::respond::Answer;
+use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server, default_authorizer};
+use sampan_schema::SchemaSet;
+use sampan_store::Store;
+use sampan_store::embedded::Embedded;
+use serde_json::Value;
+use tower_service::Service as _;
+
+use crate::{Reply, Watch, openapi};
+
+/// The types are read once for all servers of a process.
+static TYPES: OnceLock<Arc<SchemaSet>> = OnceLock::new();
+
+/// An API server in this process. Clones are the same server.
+#[derive(Clone)]
+pub struct TestServer {
+    server: Server,
+    who: Option<Arc<User>>,
+}
+
+/// The administrator.
+pub fn admin() -> User {
+    user("kubernetes-admin", &["system:masters", "system:authenticated"])
+}
+
+/// A user.
+pub fn user(name: &str, groups: &[&str]) -> User {
+    User { name: name.into(), groups: groups.iter().map(|g| (*g).into()).collect(), ..User::default() }
+}
+
+impl TestServer {
+    /// A server over an empty store in memory, with the objects of a new cluster; requests come from the administrator.
+    pub async fn start() -> Self {
+        Self::over(Arc::new(Embedded::in_memory())).await
+    }
+
+    /// A server over a store, with the objects of a new cluster.
+    pub async fn over(store: Arc<dyn Store>) -> Self {
+        let types = TYPES.get_or_init(sampan_builtins::types);
+        let catalog = Catalog::new(sampan_builtins::resources(types));
+        let server = Server::new(Config {
+            store,
+            catalog,
+            admission: Vec::new(),
+            authorizer: default_authorizer(),
+            openapi: Arc::new(openapi::None),
+            version: sampan_model::Value::default(),
+            clock: Timestamp::now,
+            max_in_flight: MAX_IN_FLIGHT,
+        });
+        let catalog = server.registry().catalog();
+        let objects = sampan_builtins::bootstrap::objects().into_iter().map(|(gvr, object)| {
+            let resource = catalog.resource(&gvr.group, &gvr.version, &gvr.resource);
+            (resource.expect("the first objects are of resources that are served").clone(), object)
+        });
+        server.registry().ensure(objects.collect()).await.expect("the first objects can be written");
+        Self { server, who: Some(Arc::new(admin())) }
+    }
+
+    /// The same server, asked by another.
+    #[must_use]
+    pub fn asked_by(&self, who: User) -> Self {
+        Self { who: Some(Arc::new(who)), ..self.clone() }
+    }
+
+    /// The same server, asked by nobody in particular.
+    #[must_use]
+    pub fn asked_anonymously(&self) -> Self {
+        Self { who: None, ..self.clone() }
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&self, mut request: Request<Bytes>) -> Answer {
+        if let Some(who) = &self.who {
+            request.extensions_mut().insert(PeerIdentity(Arc::clone(who)));
+        }
+        let answer = self.server.clone().call(request.map(Full::new)).await;
+        answer.unwrap_or_else(|never| match never {})
+    }
+
+    /// Sends a request with these headers, and reads the answer to its end.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(path).header(USER_AGENT, "testkit/1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a test's request is well formed");
+        let (parts, body) = self.send(request).await.into_parts();
+        let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
+        Reply { code: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Reads a path.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.request(Method::GET, path, &[(ACCEPT.as_str(), "application/json")], "").await
+    }
+
+    /// Posts an object.
+    pub async fn create(&self, path: &str, object: &Value) -> Reply {
+        self.with_json(Method::POST, path, "application/json", object).await
+    }
+
+    /// Puts an object.
+    pub async fn replace(&self, path: &str, object: &Value) -> Reply {
+        self.with_json(Method::PUT, path, "application/json", object).await
+    }
+
+    /// Patches an object; `kind` is the middle of the media type: `json-patch`, `merge-patch`, `strategic-merge-patch`.
+    pub async fn patch(&self, path: &str, kind: &str, changes: &Value) -> Reply {
+        self.with_json(Method::PATCH, path, &format!("application/{kind}+json"), changes).await
+    }
+
+    /// Applies an object as `manager`.
+    pub async fn apply(&self, path: &str, manager: &str, object: &Value) -> Reply {
+        let path = format!("{path}?fieldManager={manager}");
+        self.with_json(Method::PATCH, &path, "application/apply-patch+yaml", object).await
+    }
+
+    /// Deletes what is at a path.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.request(Method::DELETE, path, &[], "").await
+    }
+
+    /// Opens a watch; `path` has `watch=true` in its query. Panics when the answer is no stream.
+    pub async fn watch(&self, path: &str) -> Watch {
+        let request = Request::get(path).body(Bytes::new()).expect("a test's request is well formed");
+        let answer = self.send(request).await;
+        assert_eq!(answer.status(), 200, "{path} is no watch");
+        Watch::new(answer.into_body())
+    }
+
+    async fn with_json(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Reply {
+        self.request(method, path, &[(CONTENT_TYPE.as_str(), content_type)], body.to_string()).await
+    }
+}
