@@ -10,6 +10,7 @@ pub mod complete;
 pub mod decode;
 pub mod default;
 pub mod managed;
+pub mod openapi;
 pub mod patch;
 pub mod types;
 
