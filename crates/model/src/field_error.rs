@@ -164,7 +164,6 @@ impl FieldError {
                 text.push_str(": ");
                 text.push_str(&match &self.bad_value {
                     Value::String(s) => go_quote(s),
-                    value @ (Value::Object(_) | Value::Array(_)) => go_quote(&value.to_json()),
                     value => value.to_json(),
                 });
             }

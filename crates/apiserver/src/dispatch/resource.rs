@@ -81,7 +81,8 @@ pub(super) async fn answer(
     let form = negotiate(super::accept(parts), Offers::Transforms)?;
     let pretty = query.flag("pretty");
     let request = Request { server, a, info, query, parts, form, pretty };
-    let mut answer = request.run(body).await?;
+    let outcome = request.run(body).await;
+    let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, form.encoding));
     if let Some(warning) = &request.a.resource.deprecation_warning {
         respond::warn(&mut answer, std::slice::from_ref(warning));
     }

@@ -432,6 +432,12 @@ fn patched(
         decode::Error::Type { message, .. } => invalid_patch(body, message),
         other => Status::bad_request(other.to_string()),
     })?;
+    for field in ["kind", "apiVersion"] {
+        let (given, own) = (decoded.value.str_at(&[field]), base.str_at(&[field]));
+        if given != own {
+            return Err(invalid_patch(body, format!("the patch changes {field} from {own:?} to {given:?}")));
+        }
+    }
     let strict = decoded.strict_errors();
     if !strict.is_empty() {
         match options.field_validation {
@@ -448,7 +454,7 @@ fn patched(
 /// 422 for a patch that does not fit. Upstream knows neither kind nor name at this place.
 pub(crate) fn invalid_patch(patch: &Value, why: impl Into<String>) -> Status {
     let nothing = sampan_model::GroupKind::default();
-    Status::invalid(&nothing, "", &[FieldError::invalid("patch", patch.clone(), why)])
+    Status::invalid(&nothing, "", &[FieldError::invalid("patch", patch.to_json(), why)])
 }
 
 fn patch_error(error: patch::Error) -> Status {
