@@ -12,13 +12,18 @@ use sampan_validation::{KindRules, Params, PartRules};
 
 use crate::services;
 
+/// Changes an object that is about to be created.
+type OnCreate = fn(&Context<'_>, &mut Value) -> Result<(), Status>;
+/// Changes an object that is about to be updated; the old object comes last.
+type OnUpdate = fn(&Context<'_>, &mut Value, &Value) -> Result<(), Status>;
+
 /// What a kind does with other objects.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extra {
     /// Runs after the kind's own preparation of a create, if the object is valid.
-    pub(crate) create: Option<fn(&Context<'_>, &mut Value) -> Result<(), Status>>,
-    /// The same for an update; the old object comes last.
-    pub(crate) update: Option<fn(&Context<'_>, &mut Value, &Value) -> Result<(), Status>>,
+    pub(crate) create: Option<OnCreate>,
+    /// The same for an update.
+    pub(crate) update: Option<OnUpdate>,
     /// Gives back what the object held.
     pub(crate) delete: Option<fn(&Context<'_>, &Value)>,
     /// Whether something besides finalizers keeps a deleted object.

@@ -125,7 +125,12 @@ fn a_service_has_an_address_until_it_is_deleted() {
     assert_eq!(world.keys.names(ADDRESSES), [ip.as_str()]);
     let address = world.keys.0.lock().unwrap().values().next().cloned().unwrap();
     assert_eq!(address.str_at(&["spec", "parentRef", "name"]), "s");
-    world.write(|strategy, cx| Ok(strategy.on_delete(cx, &made))).unwrap();
+    world
+        .write(|strategy, cx| {
+            strategy.on_delete(cx, &made);
+            Ok(())
+        })
+        .unwrap();
     assert!(world.keys.names(ADDRESSES).is_empty());
 }
 

@@ -50,7 +50,7 @@ pub(super) fn quota(o: &Value, now: Timestamp) -> Vec<Value> {
     for (name, hard) in hard.into_iter().flat_map(Map::iter) {
         let used = scalar(o, &["status", "used", name]).unwrap_or_else(|| "0".into());
         let text = format!("{name}: {used}/{}", hard.as_str().unwrap_or("0"));
-        if name.split('.').next() == Some("limits") { limits.push(text) } else { requests.push(text) }
+        if name.starts_with("limits.") { limits.push(text) } else { requests.push(text) }
     }
     row![o.name(), requests.join(", "), limits.join(", "), age(o, now)]
 }
@@ -138,7 +138,7 @@ pub(super) fn event(o: &Value, now: Timestamp) -> Vec<Value> {
         o.str_at(&["reason"]),
         object,
         o.str_at(&["involvedObject", "fieldPath"]),
-        source.join(", "),
+        source,
         o.str_at(&["message"]).trim(),
         first,
         count,

@@ -66,10 +66,7 @@ pub(super) fn webhooks(o: &Value, now: Timestamp) -> Vec<Value> {
 fn admission_policy(o: &Value, rules: i64, now: Timestamp) -> Vec<Value> {
     let kind = o.at(&["spec", "paramKind"]).filter(|p| !p.is_null()).map_or_else(
         || UNSET.to_owned(),
-        |p| match p.str_at(&["apiVersion"]) {
-            "" => p.str_at(&["kind"]).to_owned(),
-            version => format!("{version}/{}", p.str_at(&["kind"])),
-        },
+        |p| format!("{}/{}", p.str_at(&["apiVersion"]), p.str_at(&["kind"])),
     );
     row![o.name(), rules, kind, age(o, now)]
 }

@@ -38,18 +38,17 @@ fn check_container(pod: &Value, asked: &str) -> Result<(), Status> {
         }
         return Err(Status::bad_request(format!("container {asked} is not valid for pod {name}")));
     }
-    let mut text = format!("a container name must be specified for pod {name}");
-    match containers.len() {
-        1 => return Ok(()),
-        0 => {}
-        _ => {
-            text.push_str(&format!(", choose one of: [{}]", containers.join(" ")));
-            if !init.is_empty() {
-                text.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-            }
-        }
-    }
-    Err(Status::bad_request(text))
+    let choice = match (containers.len(), init.len()) {
+        (1, _) => return Ok(()),
+        (0, _) => String::new(),
+        (_, 0) => format!(", choose one of: [{}]", containers.join(" ")),
+        _ => format!(
+            ", choose one of: [{}] or one of the init containers: [{}]",
+            containers.join(" "),
+            init.join(" ")
+        ),
+    };
+    Err(Status::bad_request(format!("a container name must be specified for pod {name}{choice}")))
 }
 
 /// Everything that needs a stream.
