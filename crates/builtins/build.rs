@@ -31,6 +31,7 @@ fn main() {
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     let out = Path::new(&out);
     std::fs::write(out.join("schema.tab"), Tables::read().render()).expect("OUT_DIR is writable");
+    std::fs::write(out.join("columns.tab"), columns()).expect("OUT_DIR is writable");
     for (from, to) in
         [("data/descriptions-v1.36.json", "descriptions.z"), ("data/bootstrap-v1.36.json", "bootstrap.z")]
     {
@@ -46,6 +47,22 @@ fn compress(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(text.as_bytes()).expect("a vector takes every write");
     encoder.finish().expect("a vector takes every write")
+}
+
+/// The columns of tables with their texts. A text may have line breaks: lines end with U+001E.
+fn columns() -> String {
+    let descriptions: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(&read("data/descriptions-v1.36.json")).expect("descriptions are texts");
+    let mut out = String::new();
+    for row in rows(&read("data/table-columns-v1.36.tsv")) {
+        let (text, columns) = row.split_last().expect("a row has columns");
+        let text = match text.split_once('#') {
+            Some((ty, field)) => descriptions[ty][field].replace(['\t', '\u{1e}'], " "),
+            None => (*text).to_owned(),
+        };
+        write!(out, "{}\t{text}\u{1e}", columns.join("\t")).expect("a string takes every write");
+    }
+    out
 }
 
 /// The rows of a file of tab-separated columns, without its comments.

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use sampan_apiserver::{Column, TableConvertor};
 use sampan_model::{Str, Value};
 
-static COLUMNS: &str = include_str!("../data/table-columns-v1.36.tsv");
+/// Lines that end with U+001E; see `build.rs`.
+static COLUMNS: &str = include_str!(concat!(env!("OUT_DIR"), "/columns.tab"));
 
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
@@ -42,7 +43,7 @@ impl TableConvertor for Printer {
 pub(crate) fn convertor(group: &str, version: &str, resource: &str) -> Arc<dyn TableConvertor> {
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut columns: Vec<Column> = COLUMNS
-        .lines()
+        .split('\u{1e}')
         .filter_map(|line| {
             line.strip_prefix(group_version.as_str())?
                 .strip_prefix('\t')?
@@ -52,7 +53,7 @@ pub(crate) fn convertor(group: &str, version: &str, resource: &str) -> Arc<dyn T
         .map(column)
         .collect();
     if columns.is_empty() {
-        columns = ["Name\tstring\tname\t0", "Created At\tdate\t-\t0"].map(column).into();
+        columns = ["Name\tstring\tname\t0\t-", "Created At\tdate\t-\t0\t-"].map(column).into();
     }
     Arc::new(Printer { columns, cells: cells(group, resource) })
 }
@@ -69,7 +70,7 @@ fn column(line: &'static str) -> Column {
         description: Str::const_new(match name {
             "Name" => NAME,
             "Age" | "Created At" => CREATED,
-            _ => "",
+            _ => next(),
         }),
     }
 }
