@@ -1,6 +1,6 @@
 //! Which rules belong to which kind.
 
-use crate::{KindRules, apps, autoscaling, batch, certificates, core};
+use crate::{KindRules, apps, autoscaling, batch, certificates, coordination, core, discovery, networking, node, policy, rbac, scheduling, storage};
 
 /// The rules of a kind, or `None` for a kind that has none (all that is true of every kind then holds).
 pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
@@ -30,7 +30,28 @@ pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
         ("batch", "Job") => &batch::job::RULES,
         ("certificates.k8s.io", "CertificateSigningRequest") => &certificates::REQUEST,
         ("certificates.k8s.io", "ClusterTrustBundle") => &certificates::TRUST_BUNDLE,
+        ("coordination.k8s.io", "Lease") => &coordination::LEASE,
+        ("coordination.k8s.io", "LeaseCandidate") => &coordination::CANDIDATE,
+        ("discovery.k8s.io", "EndpointSlice") => &discovery::SLICE,
         ("events.k8s.io", "Event") => &core::event::NEW,
+        ("networking.k8s.io", "IPAddress") => &networking::service_cidr::ADDRESS,
+        ("networking.k8s.io", "Ingress") => &networking::ingress::RULES,
+        ("networking.k8s.io", "IngressClass") => &networking::ingress_class::RULES,
+        ("networking.k8s.io", "NetworkPolicy") => &networking::network_policy::RULES,
+        ("networking.k8s.io", "ServiceCIDR") => &networking::service_cidr::CIDR,
+        ("node.k8s.io", "RuntimeClass") => &node::RUNTIME_CLASS,
+        ("policy", "PodDisruptionBudget") => &policy::BUDGET,
+        ("rbac.authorization.k8s.io", "ClusterRole") => &rbac::CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &rbac::CLUSTER_BINDING,
+        ("rbac.authorization.k8s.io", "Role") => &rbac::ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::BINDING,
+        ("scheduling.k8s.io", "PriorityClass") => &scheduling::PRIORITY_CLASS,
+        ("storage.k8s.io", "CSIDriver") => &storage::driver::DRIVER,
+        ("storage.k8s.io", "CSINode") => &storage::driver::NODE,
+        ("storage.k8s.io", "CSIStorageCapacity") => &storage::driver::CAPACITY,
+        ("storage.k8s.io", "StorageClass") => &storage::class::STORAGE,
+        ("storage.k8s.io", "VolumeAttachment") => &storage::attachment::RULES,
+        ("storage.k8s.io", "VolumeAttributesClass") => &storage::class::ATTRIBUTES,
         _ => return None,
     })
 }
