@@ -20,6 +20,49 @@ const LISTS: &[(&str, &str, &str, &str)] = &[
     ("rolebindings", "rbac.authorization.k8s.io", "v1", "RoleBinding"),
 ];
 
+/// A served version of a group.
+struct Served {
+    group: &'static str,
+    version: &'static str,
+    /// The group's place in the order of discovery.
+    group_priority: i64,
+    /// The version's place within its group.
+    version_priority: i64,
+}
+
+const fn served(
+    group: &'static str,
+    version: &'static str,
+    group_priority: i64,
+    version_priority: i64,
+) -> Served {
+    Served { group, version, group_priority, version_priority }
+}
+
+const PRIORITIES: &[Served] = &[
+    served("", "v1", 18000, 1),
+    served("apps", "v1", 17800, 15),
+    served("events.k8s.io", "v1", 17750, 15),
+    served("authentication.k8s.io", "v1", 17700, 15),
+    served("authorization.k8s.io", "v1", 17600, 15),
+    served("autoscaling", "v1", 17500, 15),
+    served("autoscaling", "v2", 17500, 30),
+    served("batch", "v1", 17400, 15),
+    served("certificates.k8s.io", "v1", 17300, 15),
+    served("networking.k8s.io", "v1", 17200, 15),
+    served("policy", "v1", 17100, 15),
+    served("rbac.authorization.k8s.io", "v1", 17000, 15),
+    served("storage.k8s.io", "v1", 16800, 15),
+    served("admissionregistration.k8s.io", "v1", 16700, 15),
+    served("apiextensions.k8s.io", "v1", 16700, 15),
+    served("scheduling.k8s.io", "v1", 16600, 15),
+    served("coordination.k8s.io", "v1", 16500, 15),
+    served("node.k8s.io", "v1", 16300, 15),
+    served("discovery.k8s.io", "v1", 16200, 15),
+    served("resource.k8s.io", "v1", 16200, 20),
+    served("flowcontrol.apiserver.k8s.io", "v1", 16100, 21),
+];
+
 /// The objects of a new cluster, each with the resource it belongs to, in the order in which they are
 /// written. They are as a client would send them: names, but no uid, no times, no defaults. To be created
 /// through the registry, which allocates the address of the service `kubernetes`.
@@ -32,6 +75,7 @@ pub fn objects() -> Vec<(GroupVersionResource, Value)> {
             objects.push(typed(object, resource, group, version, kind));
         }
     }
+    objects.extend(PRIORITIES.iter().map(api_service));
     objects.push(service_cidr());
     objects.push(kubernetes_service());
     objects
@@ -51,6 +95,23 @@ fn typed(
         map.insert("kind", kind);
     }
     (gvr, object)
+}
+
+/// Says that this server answers a version of a group itself.
+fn api_service(served: &Served) -> (GroupVersionResource, Value) {
+    let mut object = Value::default();
+    object.set_meta("name", format!("{}.{}", served.version, served.group));
+    object.meta_mut().object_mut("labels").insert("kube-aggregator.kubernetes.io/automanaged", "onstart");
+    if let Value::Object(map) = &mut object {
+        let spec = map.object_mut("spec");
+        if !served.group.is_empty() {
+            spec.insert("group", served.group);
+        }
+        spec.insert("groupPriorityMinimum", served.group_priority);
+        spec.insert("version", served.version);
+        spec.insert("versionPriority", served.version_priority);
+    }
+    typed(object, "apiservices", "apiregistration.k8s.io", "v1", "APIService")
 }
 
 fn service_cidr() -> (GroupVersionResource, Value) {

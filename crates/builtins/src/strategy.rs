@@ -36,6 +36,9 @@ impl Extra {
     fn of(group: &str, kind: &str) -> Self {
         match (group, kind) {
             ("", "Service") => services::EXTRA,
+            ("apiregistration.k8s.io", "APIService") => {
+                Self { create: Some(mark_local_api), ..Self::default() }
+            }
             ("", "Namespace") => Self {
                 holds_deletion: Some(|o| !o.array_at(&["spec", "finalizers"]).is_empty()),
                 prepare_deletion: Some(|o| {
@@ -48,6 +51,23 @@ impl Extra {
             _ => Self::default(),
         }
     }
+}
+
+/// An API that this server answers itself is available from the beginning.
+fn mark_local_api(cx: &Context<'_>, object: &mut Value) -> Result<(), Status> {
+    if object.at(&["spec", "service"]).is_some_and(|s| !s.is_null()) {
+        return Ok(());
+    }
+    let mut condition = Map::new();
+    condition.insert("type", "Available");
+    condition.insert("status", "True");
+    condition.insert("lastTransitionTime", cx.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    condition.insert("reason", "Local");
+    condition.insert("message", "Local APIServices are always available");
+    if let Value::Object(map) = object {
+        map.object_mut("status").insert("conditions", vec![Value::Object(condition)]);
+    }
+    Ok(())
 }
 
 /// The strategy of a kind in a version. Defaults are set in that version; everything else is done to the

@@ -129,9 +129,11 @@ pub(super) fn event(o: &Value, now: Timestamp) -> Vec<Value> {
         name => format!("{kind}/{name}"),
     };
     let or = |path: &[&str], other: &str| text_or(o, path, o.str_at(&[other]));
-    let source =
-        [or(&["source", "component"], "reportingComponent"), or(&["source", "host"], "reportingInstance")];
-    let source: Vec<String> = source.into_iter().filter(|s| !s.is_empty()).collect();
+    let mut source = or(&["source", "component"], "reportingComponent");
+    let instance = or(&["source", "host"], "reportingInstance");
+    if !instance.is_empty() {
+        source = format!("{source}, {instance}");
+    }
     row![
         last,
         o.str_at(&["type"]),
@@ -144,4 +146,26 @@ pub(super) fn event(o: &Value, now: Timestamp) -> Vec<Value> {
         count,
         o.name(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_either_group_shows_the_same_row() {
+        let core = r#"{"apiVersion":"v1","metadata":{"name":"e"},"type":"Warning","reason":"R","message":" x ","count":3,
+            "involvedObject":{"kind":"Pod","name":"p","fieldPath":"spec"},"source":{"component":"c","host":"h"},
+            "firstTimestamp":"2026-01-01T00:00:00Z","lastTimestamp":"2026-01-01T00:01:00Z"}"#;
+        let core: Value = serde_json::from_str(core).unwrap();
+        let mut new = crate::conversion::events::from_core(core.clone());
+        if let Value::Object(map) = &mut new {
+            map.insert("apiVersion", "events.k8s.io/v1");
+        }
+        let now = "2026-01-01T00:02:00Z".parse().unwrap();
+        let want = r#"["60s","Warning","R","pod/p","spec","c, h","x","2m",3,"e"]"#;
+        for object in [core, new] {
+            assert_eq!(Value::Array(event(&object, now)).to_json(), want);
+        }
+    }
 }
