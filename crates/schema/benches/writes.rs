@@ -1,7 +1,7 @@
 //! What a write costs in this crate: decoding, defaults, managed fields, patches.
 
 #[path = "../fixtures/schemas.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 mod schemas;
 
 use divan::{Bencher, black_box};

@@ -9,10 +9,12 @@
 pub mod complete;
 pub mod decode;
 pub mod default;
+pub mod import;
 pub mod managed;
 pub mod openapi;
 pub mod patch;
 pub mod types;
+pub mod validate;
 
 pub use complete::{complete, normalise};
 pub use decode::Decoded;

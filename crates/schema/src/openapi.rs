@@ -32,6 +32,7 @@ impl Descriptions for () {
 
 /// A resource that is served.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)] // plain facts of a table, each with its name
 pub struct PublishedResource {
     /// The API group; empty for the core.
     pub group: Str,

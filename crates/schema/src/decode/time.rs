@@ -112,6 +112,11 @@ fn civil(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
+/// Whether the text is a time.
+pub(crate) fn is_rfc3339(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 /// Seconds since 1970, for whoever orders times.
 pub(crate) fn unix_seconds(text: &str) -> i64 {
     parse(text).map_or(0, |moment| moment.seconds)

@@ -249,12 +249,12 @@ mod tests {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for i in 1..9 {
             let all = vec![format!("*a{}", i - 1); 10].join(", ");
-            text.push_str(&format!("a{i}: &a{i} [{all}]\n"));
+            text = format!("{text}a{i}: &a{i} [{all}]\n");
         }
         assert_eq!(json(&text), "yaml: document contains excessive aliasing");
         let mut text = String::from("a0: &a0 [x]\n");
         for i in 1..500 {
-            text.push_str(&format!("a{i}: &a{i} [*a{}]\n", i - 1));
+            text = format!("{text}a{i}: &a{i} [*a{}]\n", i - 1);
         }
         assert_eq!(json(&text), "yaml: exceeded max depth");
         assert_eq!(json("a: &a [*a]"), "yaml: anchor contains itself");

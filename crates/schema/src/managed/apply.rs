@@ -127,18 +127,15 @@ impl Applying<'_> {
         update::release(&mut entries, &changed, &removed, own);
         compare::strip(&mut applied);
         let is_change = self.differ(&live, &merged);
-        match own.map(|at| &mut entries.0[at]) {
-            Some(own) => {
-                *fields_mut(own) = applied;
-                own.insert("apiVersion", self.manager.api_version);
-                if is_change {
-                    own.insert("time", self.now);
-                }
+        if let Some(own) = own.map(|at| &mut entries.0[at]) {
+            *fields_mut(own) = applied;
+            own.insert("apiVersion", self.manager.api_version);
+            if is_change {
+                own.insert("time", self.now);
             }
-            None => {
-                let time = is_change.then_some(self.now);
-                entries.0.push(entry(self.manager, Operation::Apply, time, applied));
-            }
+        } else {
+            let time = is_change.then_some(self.now);
+            entries.0.push(entry(self.manager, Operation::Apply, time, applied));
         }
         entries.drop_empty();
         let mut object = self.convert(merged)?;

@@ -319,8 +319,7 @@ fn entry(bytes: &[u8], number: u64, name: &str) -> Vec<u8> {
         .into_iter()
         .filter(|(n, _)| *n == number)
         .find(|(_, entry)| field(entry, 1) == name.as_bytes())
-        .map(|(_, value)| field(&value, 2))
-        .unwrap_or_else(|| panic!("no {name}"))
+        .map_or_else(|| panic!("no {name}"), |(_, value)| field(&value, 2))
 }
 
 #[test]

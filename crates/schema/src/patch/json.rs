@@ -269,7 +269,9 @@ impl Size {
             Value::String(text) => self.bytes += text.len() + 2,
             Value::Array(items) => {
                 self.bytes += 2 + items.len().saturating_sub(1);
-                items.iter().for_each(|item| self.visit(item, depth + 1));
+                for item in items {
+                    self.visit(item, depth + 1);
+                }
             }
             Value::Object(map) => {
                 self.bytes += 2 + map.len().saturating_sub(1);

@@ -64,8 +64,8 @@ fn check_kinds(original: &[Value], patch: &[Value]) -> Result<(), Error> {
 }
 
 /// Takes the elements that `patch` lists out of a list of scalars.
-pub(super) fn delete(key: &MergeKey, original: Vec<Value>, patch: Vec<Value>) -> Result<Vec<Value>, Error> {
-    check_kinds(&original, &patch)?;
+pub(super) fn delete(key: &MergeKey, original: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>, Error> {
+    check_kinds(&original, patch)?;
     match key {
         MergeKey::Scalar => {
             let gone: Index = patch.iter().collect();
@@ -126,12 +126,11 @@ pub(super) fn merge(
         let wanted = map.get(field).ok_or_else(|| no_key(&map, field))?;
         patch_order.push(wanted.clone());
         let wanted = wanted.clone();
-        match there.find(&wanted).and_then(|i| original.get_mut(i)) {
-            Some(Value::Object(there)) => *there = merge_map(set, items, take(there), map)?,
-            _ => {
-                there.add(&wanted);
-                original.extend(directive::plain(Value::Object(map)));
-            }
+        if let Some(Value::Object(there)) = there.find(&wanted).and_then(|i| original.get_mut(i)) {
+            *there = merge_map(set, items, take(there), map)?;
+        } else {
+            there.add(&wanted);
+            original.extend(directive::plain(Value::Object(map)));
         }
     }
     if patch_order.is_empty() {

@@ -90,7 +90,7 @@ fn merge_field(
             let key = MergeKey::of(strategy);
             let merged = match key {
                 None => patch,
-                Some(key) if deleting => list::delete(&key, take(there), patch)?,
+                Some(key) if deleting => list::delete(&key, take(there), &patch)?,
                 Some(key) => list::merge(set, items(set, ty), &key, take(there), patch)?,
             };
             *there = merged;
