@@ -4,6 +4,7 @@
 //! warnings. Nothing knows async, I/O, the clock (time is an argument) or a server. [`rules()`] finds the
 //! rules of a kind; the modules follow the API groups.
 
+pub mod admission;
 mod amount;
 pub mod apps;
 pub mod autoscaling;
@@ -13,6 +14,7 @@ pub mod coordination;
 pub mod core;
 mod diff;
 pub mod discovery;
+pub mod flowcontrol;
 mod go_json;
 mod look;
 pub mod networking;

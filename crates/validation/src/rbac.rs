@@ -9,11 +9,8 @@ use crate::selector::label_selector;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-const ANY: KindRules = KindRules {
-    validate_name: Some(name_is_path_segment),
-    create_on_update: true,
-    ..KindRules::PLAIN
-};
+const ANY: KindRules =
+    KindRules { validate_name: Some(name_is_path_segment), create_on_update: true, ..KindRules::PLAIN };
 
 /// The rules of roles.
 pub(crate) const ROLE: KindRules =

@@ -17,10 +17,8 @@ pub(crate) const PRIORITY_CLASS: KindRules = KindRules {
 };
 
 /// Classes that only the system has: their names, values, and what is said of them.
-const SYSTEM: [(&str, i64); 2] = [
-    ("system-node-critical", 2_000_001_000),
-    ("system-cluster-critical", 2_000_000_000),
-];
+const SYSTEM: [(&str, i64); 2] =
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 const HIGHEST_OF_USERS: i64 = 1_000_000_000;
 
 /// Pods of a class may displace others unless it says otherwise.

@@ -1,6 +1,9 @@
 //! Which rules belong to which kind.
 
-use crate::{KindRules, apps, autoscaling, batch, certificates, coordination, core, discovery, networking, node, policy, rbac, scheduling, storage};
+use crate::{
+    KindRules, admission, apps, autoscaling, batch, certificates, coordination, core, discovery, flowcontrol,
+    networking, node, policy, rbac, scheduling, storage,
+};
 
 /// The rules of a kind, or `None` for a kind that has none (all that is true of every kind then holds).
 pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
@@ -20,6 +23,14 @@ pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
         ("", "Secret") => &core::config::SECRET,
         ("", "Service") => &core::service::RULES,
         ("", "ServiceAccount") => &core::account::RULES,
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => &admission::policy::MUTATING,
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => &admission::binding::MUTATING,
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => &admission::webhook::MUTATING,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => &admission::policy::VALIDATING,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            &admission::binding::VALIDATING
+        }
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => &admission::webhook::VALIDATING,
         ("apps", "ControllerRevision") => &apps::revision::RULES,
         ("apps", "DaemonSet") => &apps::daemon_set::RULES,
         ("apps", "Deployment") => &apps::deployment::RULES,
@@ -34,6 +45,8 @@ pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
         ("coordination.k8s.io", "LeaseCandidate") => &coordination::CANDIDATE,
         ("discovery.k8s.io", "EndpointSlice") => &discovery::SLICE,
         ("events.k8s.io", "Event") => &core::event::NEW,
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flowcontrol::flow_schema::RULES,
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => &flowcontrol::priority_level::RULES,
         ("networking.k8s.io", "IPAddress") => &networking::service_cidr::ADDRESS,
         ("networking.k8s.io", "Ingress") => &networking::ingress::RULES,
         ("networking.k8s.io", "IngressClass") => &networking::ingress_class::RULES,

@@ -1,15 +1,13 @@
 //! Network policies.
 
-use sampan_model::name::{
-    cidr_warnings, is_cidr_for_legacy_field, is_valid_port_name, parse_cidr_sloppy,
-};
+use sampan_model::name::{cidr_warnings, is_cidr_for_legacy_field, is_valid_port_name, parse_cidr_sloppy};
 use sampan_model::{FieldError, FieldPath, Value};
 
+use crate::KindRules;
 use crate::core::pod::probe::port_num;
 use crate::look::{Errors, Look, Put, complain, items_mut, not_supported, spec_mut, strings};
 use crate::selector::label_selector;
 use crate::strategy::{first_generation, spec_generation};
-use crate::KindRules;
 
 /// The rules of network policies.
 pub(crate) const RULES: KindRules = KindRules {

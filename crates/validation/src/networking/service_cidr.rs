@@ -17,7 +17,11 @@ pub(crate) const CIDR: KindRules = KindRules {
     prepare_update: Some(keep_status),
     validate: Some(validate_service_cidr),
     validate_update: Some(validate_service_cidr_update),
-    status: Some(PartRules { prepare_update: keep_spec, validate_update: None, reset_fields: crate::rules::SPEC }),
+    status: Some(PartRules {
+        prepare_update: keep_spec,
+        validate_update: None,
+        reset_fields: crate::rules::SPEC,
+    }),
     reset_fields: crate::rules::STATUS,
     ..KindRules::PLAIN
 };
@@ -56,7 +60,8 @@ pub fn validate_service_cidr(cidr: &Value) -> Vec<FieldError> {
         && let [a, b] = families(cidrs)[..]
         && a == b
     {
-        let detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        let detail =
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
         e.push(FieldError::invalid(p, spec.clone(), detail));
     }
     e

@@ -57,9 +57,10 @@ pub fn default_driver(driver: &mut Value) {
 
 /// Only what may change counts as a new generation.
 pub fn prepare_driver_for_update(driver: &mut Value, old: &Value, _: &Params<'_>) {
-    let changed = ["tokenRequests", "requiresRepublish", "seLinuxMount", "nodeAllocatableUpdatePeriodSeconds"]
-        .iter()
-        .any(|field| !same(driver.sub("spec").sub(field), old.sub("spec").sub(field)));
+    let changed =
+        ["tokenRequests", "requiresRepublish", "seLinuxMount", "nodeAllocatableUpdatePeriodSeconds"]
+            .iter()
+            .any(|field| !same(driver.sub("spec").sub(field), old.sub("spec").sub(field)));
     bump_generation(driver, old, changed);
 }
 
