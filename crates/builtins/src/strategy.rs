@@ -54,6 +54,7 @@ impl Extra {
 }
 
 /// An API that this server answers itself is available from the beginning.
+#[allow(clippy::unnecessary_wraps)] // it has the form of every `OnCreate`
 fn mark_local_api(cx: &Context<'_>, object: &mut Value) -> Result<(), Status> {
     if object.at(&["spec", "service"]).is_some_and(|s| !s.is_null()) {
         return Ok(());

@@ -21,11 +21,11 @@ fn a_new_cluster_begins_with_namespaces_roles_and_the_service_of_the_api() {
     assert_eq!(names("namespaces"), ["default", "kube-node-lease", "kube-public", "kube-system"]);
     assert!(names("clusterroles").contains(&"cluster-admin".to_owned()));
     // Every version that is served has its APIService, but the group of these and what is there for old manifests.
-    let named = names("apiservices");
+    let services = names("apiservices");
     for resource in &resources {
         let gv = resource.group_version();
         let expected = gv.group != "apiregistration.k8s.io" && gv.version != "v1beta1";
-        assert_eq!(named.contains(&format!("{}.{}", gv.version, gv.group)), expected, "{gv}");
+        assert_eq!(services.contains(&format!("{}.{}", gv.version, gv.group)), expected, "{gv}");
     }
     assert_eq!(names("servicecidrs"), ["kubernetes"]);
     assert_eq!(names("services"), ["kubernetes"]);
