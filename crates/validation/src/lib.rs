@@ -7,6 +7,7 @@
 pub mod admission;
 mod amount;
 pub mod apps;
+pub mod authentication;
 pub mod autoscaling;
 pub mod batch;
 pub mod certificates;
@@ -21,6 +22,7 @@ pub mod networking;
 pub mod node;
 pub mod policy;
 pub mod rbac;
+pub mod resource;
 pub mod rules;
 pub mod scheduling;
 mod selector;

@@ -2,7 +2,7 @@
 
 use crate::{
     KindRules, admission, apps, autoscaling, batch, certificates, coordination, core, discovery, flowcontrol,
-    networking, node, policy, rbac, scheduling, storage,
+    networking, node, policy, rbac, resource, scheduling, storage,
 };
 
 /// The rules of a kind, or `None` for a kind that has none (all that is true of every kind then holds).
@@ -58,6 +58,10 @@ pub fn rules(group: &str, kind: &str) -> Option<&'static KindRules> {
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &rbac::CLUSTER_BINDING,
         ("rbac.authorization.k8s.io", "Role") => &rbac::ROLE,
         ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::BINDING,
+        ("resource.k8s.io", "DeviceClass") => &resource::CLASS,
+        ("resource.k8s.io", "ResourceClaim") => &resource::CLAIM,
+        ("resource.k8s.io", "ResourceClaimTemplate") => &resource::TEMPLATE,
+        ("resource.k8s.io", "ResourceSlice") => &resource::SLICE,
         ("scheduling.k8s.io", "PriorityClass") => &scheduling::PRIORITY_CLASS,
         ("storage.k8s.io", "CSIDriver") => &storage::driver::DRIVER,
         ("storage.k8s.io", "CSINode") => &storage::driver::NODE,
