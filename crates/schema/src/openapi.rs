@@ -30,6 +30,13 @@ impl Descriptions for () {
     }
 }
 
+/// A map from type names to maps from field names to texts; the empty field is the type itself.
+impl Descriptions for Value {
+    fn of(&self, type_name: &str, field: Option<&str>) -> Option<&str> {
+        self.get(type_name)?.get(field.unwrap_or(""))?.as_str()
+    }
+}
+
 /// A resource that is served.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)] // plain facts of a table, each with its name

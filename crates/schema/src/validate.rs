@@ -134,8 +134,8 @@ impl Node {
             Value::Float(v) if v.fract() == 0.0 => "integer",
             other => other.type_name(),
         };
-        let fits = |ty: &&str| *ty == found || (*ty == "number" && found == "integer");
-        if !self.types.is_empty() && !self.types.iter().any(|ty| fits(&ty)) {
+        let fits = |ty: &&'static str| *ty == found || (*ty == "number" && found == "integer");
+        if !self.types.is_empty() && !self.types.iter().any(fits) {
             let detail = format!("{path} in body must be of type {}: \"{found}\"", self.types.join(","));
             errors.push(error(ErrorType::TypeInvalid, path, found.into(), detail));
         }

@@ -51,7 +51,12 @@ fn bodies_become_what_go_would_keep() {
             r#"{"name":"","resources":{}}"#,
             r#"{"name":"","resources":{}}"#,
         ),
-        ("null in a map is Go's zero", "ConfigMap", r#"{"data":{"k":null}}"#, r#"{"data":{"k":""}}"#),
+        (
+            "null in a map is Go's zero",
+            "ConfigMap",
+            r#"{"data":{"k":null},"binaryData":{"b":null}}"#,
+            r#"{"binaryData":{"b":""},"data":{"k":""}}"#,
+        ),
         ("a null body is an empty object", "ConfigMap", "null", "{}"),
         (
             "quantities are canonical",

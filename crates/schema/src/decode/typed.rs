@@ -140,12 +140,15 @@ impl<'a> At<'a> {
         Ok(Value::Object(Map::from_unsorted(entries)))
     }
 
-    /// Go leaves the zero value in an element that is null.
+    /// Go leaves the zero value in an element that is null; no bytes are the empty string.
     fn or_zero(self, value: Value) -> Value {
         if !value.is_null() || self.cx.set.is_lenient() || self.ty().nullable {
             return value;
         }
-        crate::complete::zero(self.cx.set, self.id)
+        match self.ty().shape {
+            Shape::Bytes => Value::String(Str::default()),
+            _ => crate::complete::zero(self.cx.set, self.id),
+        }
     }
 }
 
