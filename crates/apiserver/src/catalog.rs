@@ -1,6 +1,6 @@
 //! All resources that are served, found by the words of a path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sampan_model::{GroupResource, GroupVersion, Str};
@@ -21,6 +21,8 @@ pub struct Group {
 #[derive(Debug, Default)]
 pub struct Catalog {
     groups: Vec<(Str, Group)>,
+    /// The version in which each resource is stored.
+    stored: HashMap<GroupResource, Arc<Resource>>,
 }
 
 impl Catalog {
@@ -43,7 +45,11 @@ impl Catalog {
                     &mut group.versions.last_mut().expect("it was pushed just above").1
                 }
             };
-            version.insert(gvr.resource, Arc::new(resource));
+            let resource = Arc::new(resource);
+            if resource.group_version() == resource.storage_version {
+                catalog.stored.insert(resource.storage.clone(), Arc::clone(&resource));
+            }
+            version.insert(gvr.resource, resource);
         }
         catalog
     }
@@ -82,6 +88,6 @@ impl Catalog {
 
     /// The resource that stores its objects under `storage`, in the version in which they are stored.
     pub fn by_storage(&self, storage: &GroupResource) -> Option<&Arc<Resource>> {
-        self.resources().find(|r| r.storage == *storage && r.group_version() == r.storage_version)
+        self.stored.get(storage)
     }
 }

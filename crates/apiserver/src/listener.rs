@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -63,7 +65,7 @@ pub async fn serve(
             let identity = stream.get_ref().1.peer_certificates().and_then(|chain| identity(chain.first()?));
             let service = Connection { server, identity, peer };
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
+            if let Err(error) = Gathering::new(watcher.watch(connection.into_owned())).await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
         });
@@ -90,6 +92,36 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
+}
+
+/// Runs a connection one turn after it was woken.
+///
+/// Ten watches of one connection are woken by one event, and each has a frame for the connection to send.
+/// The runtime would run the connection right after the first of them; one turn later all ten frames are
+/// there and leave in one write. A request pays a fraction of a microsecond for it.
+struct Gathering<F> {
+    inner: Pin<Box<F>>,
+    turn_passed: bool,
+}
+
+impl<F> Gathering<F> {
+    fn new(inner: F) -> Self {
+        Self { inner: Box::pin(inner), turn_passed: true }
+    }
+}
+
+impl<F: Future> Future for Gathering<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if !std::mem::replace(&mut self.turn_passed, true) {
+            // A task that wakes itself goes to the end of the queue.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.turn_passed = false;
+        self.inner.as_mut().poll(cx)
+    }
 }
 
 /// Failures of one connection, which say nothing about the listener.

@@ -100,9 +100,9 @@ pub enum Dependents {
 
 /// What a kind does differently; the defaults are what most kinds do.
 ///
-/// The phases of a create: decode, schema defaults, [`default`](Strategy::default), mutating admission,
-/// [`prepare_for_create`](Strategy::prepare_for_create), [`validate`](Strategy::validate), managed fields,
-/// validating admission, commit. An update has the same phases with `old`, the object as it is stored.
+/// The phases of a create: decode, schema defaults, [`default`](Strategy::default), managed fields, mutating
+/// admission, [`prepare_for_create`](Strategy::prepare_for_create), [`validate`](Strategy::validate),
+/// validating admission, commit. So nobody owns what the server itself fills in. An update has the same phases with `old`, the object as it is stored.
 pub trait Strategy: Send + Sync + std::fmt::Debug {
     /// Sets defaults that depend on other fields (the schema's own are set already). Must be idempotent.
     fn default(&self, _object: &mut Value) {}

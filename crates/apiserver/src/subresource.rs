@@ -92,14 +92,30 @@ pub trait Connect: Send + Sync + std::fmt::Debug {
     async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status>;
 }
 
+/// A POST to a [`Virtual`] resource.
+pub struct VirtualRequest<'a> {
+    /// Who asks.
+    pub user: &'a crate::User,
+    /// In which namespace; empty at cluster scope.
+    pub namespace: &'a str,
+    /// The object that was sent.
+    pub body: Value,
+    /// Finds the object that the request is about: resource, namespace, name.
+    pub parent: &'a (
+            dyn Fn(&sampan_model::GroupResource, &str, &str) -> Result<Box<dyn Parent + 'a>, Status>
+                + Send
+                + Sync
+        ),
+}
+
 /// A resource that is not stored: what it shows is asked for (reviews), or found elsewhere.
 ///
 /// Methods that a resource does not have are not called: its verbs say which it has.
 #[async_trait]
 pub trait Virtual: Send + Sync + std::fmt::Debug {
     /// Answers a POST.
-    async fn create(&self, user: &crate::User, namespace: &str, body: Value) -> Result<Value, Status> {
-        let _ = (user, namespace, body);
+    async fn create(&self, request: VirtualRequest<'_>) -> Result<Value, Status> {
+        let _ = request;
         Err(Status::not_implemented("the server does not answer this yet"))
     }
     /// One object, `None` when there is none of that name.

@@ -24,4 +24,8 @@ pub trait TableConvertor: Send + Sync + std::fmt::Debug {
     fn columns(&self) -> &[Column];
     /// One cell a column.
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value>;
+    /// What is to be said of the row as a whole (`TableRowCondition`).
+    fn conditions(&self, _object: &Value) -> Vec<Value> {
+        Vec::new()
+    }
 }

@@ -23,10 +23,14 @@ const CREATED: &str = "CreationTimestamp is a timestamp representing the server 
 /// The cells of an object.
 type Cells = fn(&Value, Timestamp) -> Vec<Value>;
 
+/// What is to be said of an object's row as a whole.
+type Conditions = fn(&Value) -> Vec<Value>;
+
 #[derive(Debug)]
 struct Printer {
     columns: Vec<Column>,
     cells: Cells,
+    conditions: Option<Conditions>,
 }
 
 impl TableConvertor for Printer {
@@ -36,6 +40,10 @@ impl TableConvertor for Printer {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         (self.cells)(object, now)
+    }
+
+    fn conditions(&self, object: &Value) -> Vec<Value> {
+        self.conditions.map_or_else(Vec::new, |conditions| conditions(object))
     }
 }
 
@@ -55,7 +63,8 @@ pub(crate) fn convertor(group: &str, version: &str, resource: &str) -> Arc<dyn T
     if columns.is_empty() {
         columns = ["Name\tstring\tname\t0\t-", "Created At\tdate\t-\t0\t-"].map(column).into();
     }
-    Arc::new(Printer { columns, cells: cells(group, resource) })
+    let conditions: Option<Conditions> = ((group, resource) == ("", "pods")).then_some(pods::conditions);
+    Arc::new(Printer { columns, cells: cells(group, resource), conditions })
 }
 
 fn column(line: &'static str) -> Column {

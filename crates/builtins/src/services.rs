@@ -27,6 +27,7 @@ pub(crate) const EXTRA: Extra = Extra {
     delete: Some(delete),
     holds_deletion: None,
     prepare_deletion: None,
+    deletion_warning: None,
 };
 
 fn create(cx: &Context<'_>, service: &mut Value) -> Result<(), Status> {

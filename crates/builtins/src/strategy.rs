@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use sampan_apiserver::strategy::Dependents;
 use sampan_apiserver::{Context, Strategy, User};
+use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, GroupVersionKind, Map, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_validation::{KindRules, Params, PartRules};
@@ -30,6 +31,8 @@ pub(crate) struct Extra {
     pub(crate) holds_deletion: Option<fn(&Value) -> bool>,
     /// What a deletion that does not remove the object at once changes in it.
     pub(crate) prepare_deletion: Option<fn(&mut Value)>,
+    /// What is to be said to those who delete without saying what becomes of dependents.
+    pub(crate) deletion_warning: Option<&'static str>,
 }
 
 impl Extra {
@@ -48,9 +51,28 @@ impl Extra {
                 }),
                 ..Self::default()
             },
+            ("batch", "Job") => Self { deletion_warning: Some(JOB_DELETION), ..Self::default() },
             _ => Self::default(),
         }
     }
+}
+
+const JOB_DELETION: &str = "child pods are preserved by default when jobs are deleted; set \
+     propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
+/// The finalizers that need no domain.
+const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
+
+/// Built-in kinds accept finalizers of a domain and the standard ones only.
+fn finalizer_errors(object: &Value) -> Vec<FieldError> {
+    let names = object.finalizers().iter().filter_map(Value::as_str).enumerate();
+    let strange = names.filter(|(_, name)| !name.contains('/') && !STANDARD_FINALIZERS.contains(name));
+    strange
+        .map(|(i, name)| {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            FieldError::invalid(format!("metadata.finalizers[{i}]"), name, why)
+        })
+        .collect()
 }
 
 /// An API that this server answers itself is available from the beginning.
@@ -188,11 +210,19 @@ impl Strategy for KindStrategy {
     }
 
     fn validate(&self, _cx: &Context<'_>, object: &Value) -> Vec<FieldError> {
-        self.rules.validate.map_or_else(Vec::new, |validate| validate(object))
+        let mut errors = finalizer_errors(object);
+        errors.extend(self.rules.validate.map_or_else(Vec::new, |validate| validate(object)));
+        errors
     }
 
     fn validate_update(&self, _cx: &Context<'_>, object: &Value, old: &Value) -> Vec<FieldError> {
-        self.rules.validate_update.map_or_else(Vec::new, |validate| validate(object, old))
+        let mut errors = finalizer_errors(object);
+        errors.extend(self.rules.validate_update.map_or_else(Vec::new, |validate| validate(object, old)));
+        errors
+    }
+
+    fn deletion_warnings(&self, _object: &Value) -> Vec<String> {
+        self.extra.deletion_warning.map(str::to_owned).into_iter().collect()
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sampan_apiserver::{Behaviour, Resource};
 use sampan_model::{Status, Value};
 
+pub(crate) use binding::Binding;
 pub(crate) use scale::label_selector;
 
 use crate::strategy;
@@ -22,7 +23,7 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
             Behaviour::Part(strategy::of_part(&parent.gvk(), name))
         }
         (resource, "scale") => Behaviour::Projection(Arc::new(scale::Scale::of(resource))),
-        (_, "binding") => Behaviour::Action(Arc::new(binding::Binding)),
+        (_, "binding") => Behaviour::Action(Arc::new(Binding)),
         (_, "eviction") => Behaviour::Action(Arc::new(eviction::Eviction)),
         (_, "token") => Behaviour::Action(Arc::new(token::Token)),
         (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),

@@ -3,15 +3,32 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sampan_apiserver::subresource::Virtual;
-use sampan_model::GroupVersionKind;
+use sampan_apiserver::subresource::{Action, Virtual, VirtualRequest};
+use sampan_model::meta::ObjectMeta;
+use sampan_model::{GroupResource, GroupVersionKind, Status, Value};
+
+use crate::subresources::Binding;
 
 /// What answers instead of the store.
 pub(crate) fn of_kind(gvk: &GroupVersionKind) -> Option<Arc<dyn Virtual>> {
     match gvk.group.as_str() {
         "authentication.k8s.io" | "authorization.k8s.io" => Some(Arc::new(Unanswered)),
-        "" if matches!(gvk.kind.as_str(), "Binding" | "ComponentStatus") => Some(Arc::new(Unanswered)),
+        "" if gvk.kind == "Binding" => Some(Arc::new(Bindings)),
+        "" if gvk.kind == "ComponentStatus" => Some(Arc::new(Unanswered)),
         _ => None,
+    }
+}
+
+/// `bindings`: the same as `pods/binding`, with the pod's name in the body only.
+#[derive(Debug)]
+struct Bindings;
+
+#[async_trait]
+impl Virtual for Bindings {
+    async fn create(&self, request: VirtualRequest<'_>) -> Result<Value, Status> {
+        let pods = GroupResource::new("", "pods");
+        let parent = (request.parent)(&pods, request.namespace, request.body.name())?;
+        Binding.create(&*parent, request.body).await
     }
 }
 

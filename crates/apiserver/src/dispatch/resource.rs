@@ -15,7 +15,7 @@ use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, Change, DeleteOptions, Deleted, ListOptions, PatchType, Written};
 use crate::request_info::RequestInfo;
 use crate::server::Shared;
-use crate::subresource::Parent;
+use crate::subresource::{Parent, VirtualRequest};
 use crate::{Behaviour, Resource, User, Verb, Verbs};
 
 /// Why a request is not answered with what it asked for.
@@ -229,7 +229,16 @@ impl Request<'_> {
         let (object, warnings) =
             self.decode(&body, &self.a.resource.schema, &options, &self.a.resource, "")?;
         if let Some(virtual_resource) = &self.a.resource.virtual_resource {
-            let answer = virtual_resource.create(&self.a.user, &self.a.namespace, object).await?;
+            let registry = &self.server.registry;
+            let request = VirtualRequest {
+                user: &self.a.user,
+                namespace: &self.a.namespace,
+                body: object,
+                parent: &|resource, namespace, name| {
+                    registry.parent_of(&self.a, resource, namespace, name, options.dry_run)
+                },
+            };
+            let answer = virtual_resource.create(request).await?;
             return self.object(201, crate::registry::object::encoded(&answer), &warnings);
         }
         let mut object = object;

@@ -236,6 +236,10 @@ pub(super) fn row(a: &Attributes, mut object: Value, include: Include, now: Time
     let cells = a.resource.table.cells(&object, now);
     let mut map = Map::with_capacity(2);
     map.insert("cells", cells);
+    let conditions = a.resource.table.conditions(&object);
+    if !conditions.is_empty() {
+        map.insert("conditions", conditions);
+    }
     match include {
         Include::Nothing => {}
         Include::Metadata => {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -68,6 +68,9 @@ pub(super) async fn answer(
         first: true,
         bookmarks: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(now + BOOKMARK_EVERY))),
         deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
+        next_timer: now,
+        armed: None,
+        just_sent: false,
         shutdown: Box::pin(server.shutdown.clone().cancelled_owned()),
         clock: Arc::clone(server),
         over: false,
@@ -89,6 +92,12 @@ struct WatchBody {
     first: bool,
     bookmarks: Option<Pin<Box<Sleep>>>,
     deadline: Pin<Box<Sleep>>,
+    /// When the earlier of the two timers fires.
+    next_timer: Instant,
+    /// The task that they wake, once they were polled.
+    armed: Option<Waker>,
+    /// A piece was given at the last poll: the next poll comes from whoever sends it, not from a timer.
+    just_sent: bool,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     clock: Arc<Shared>,
     over: bool,
@@ -122,8 +131,18 @@ impl Pieces for WatchBody {
             }
         }
         if let Some(piece) = out.take() {
+            self.just_sent = true;
             return Poll::Ready(Some(piece));
         }
+        let needs_no_timer = std::mem::take(&mut self.just_sent)
+            && !self.over
+            && self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            && Instant::now() < self.next_timer
+            && !self.clock.shutdown.is_cancelled();
+        if needs_no_timer {
+            return Poll::Pending;
+        }
+        self.armed = Some(cx.waker().clone());
         if self.over
             || self.deadline.as_mut().poll(cx).is_ready()
             || self.shutdown.as_mut().poll(cx).is_ready()
@@ -141,6 +160,8 @@ impl Pieces for WatchBody {
                 return Poll::Ready(Some(bookmark(&self.a, self.form, revision, false).into()));
             }
         }
+        let bookmark = self.bookmarks.as_ref().map_or(self.deadline.deadline(), |timer| timer.deadline());
+        self.next_timer = bookmark.min(self.deadline.deadline());
         Poll::Pending
     }
 }

@@ -63,7 +63,7 @@ impl Registry {
         let snapshot = self.store.snapshot();
         let now = self.now();
         let lookup = SnapshotLookup(&snapshot);
-        let strategy = &*a.storage.strategy;
+        let strategy = &*a.resource.strategy;
         let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
         let given_revision = new.resource_version().to_owned();
 
@@ -89,7 +89,7 @@ impl Registry {
 
     /// Admission, strategy, validation: everything between decoding and the commit. Answers the key.
     fn prepare_create(&self, a: &Attributes, cx: &Context<'_>, object: &mut Value) -> Result<String, Status> {
-        let strategy = &*a.storage.strategy;
+        let strategy = &*a.resource.strategy;
         for plugin in &self.admission {
             plugin.admit(cx, Verb::Create, object, None)?;
         }

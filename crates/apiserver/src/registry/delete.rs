@@ -147,7 +147,7 @@ impl Registry {
         let lookup = SnapshotLookup(&snapshot);
         let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
         check_preconditions(a, options, entry, &old).map_err(fail)?;
-        let strategy = &*a.storage.strategy;
+        let strategy = &*a.resource.strategy;
         for plugin in &self.admission {
             plugin.validate(&cx, Verb::Delete, &old, Some(&old)).map_err(fail)?;
         }
@@ -207,7 +207,7 @@ impl Registry {
             let object = super::write::unstored(&a.resource, &last, Some(entry.revision));
             return Ok(object::encoded(&object));
         }
-        a.storage.strategy.on_delete(cx, &last);
+        a.resource.strategy.on_delete(cx, &last);
         let view = Arc::new(object::View::new(&a.storage, &last));
         let value = NewValue { memo: Memo::filled(view), ..stored(&a.storage, &last) };
         let key = Arc::clone(&entry.key);

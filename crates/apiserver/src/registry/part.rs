@@ -1,5 +1,8 @@
 //! Subresources that are more than another way to write the object: projections read, actions run.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_model::{GroupResource, Status, Value};
@@ -22,15 +25,47 @@ impl Registry {
         }
     }
 
+    /// Another object, for an action on it by the user of `a`.
+    pub fn parent_of<'a>(
+        &'a self,
+        a: &Attributes,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+        dry_run: bool,
+    ) -> Result<Box<dyn Parent + 'a>, Status> {
+        let a = self.attributes_of(a, resource, namespace, name)?;
+        Ok(Box::new(ActionParent { registry: self, a: Cow::Owned(a), dry_run }))
+    }
+
+    fn attributes_of(
+        &self,
+        a: &Attributes,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Attributes, Status> {
+        let storage = self.catalog().by_storage(resource).cloned().ok_or_else(Status::path_not_found)?;
+        Ok(Attributes {
+            resource: Arc::clone(&storage),
+            storage,
+            subresource: "".into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            user: Arc::clone(&a.user),
+            default_manager: a.default_manager.clone(),
+        })
+    }
+
     /// The object that `a` names, for an action on it.
     pub fn parent<'a>(&'a self, a: &'a Attributes, dry_run: bool) -> impl Parent + 'a {
-        ActionParent { registry: self, a, dry_run }
+        ActionParent { registry: self, a: Cow::Borrowed(a), dry_run }
     }
 }
 
 struct ActionParent<'a> {
     registry: &'a Registry,
-    a: &'a Attributes,
+    a: Cow<'a, Attributes>,
     dry_run: bool,
 }
 
@@ -63,17 +98,17 @@ impl ActionParent<'_> {
 #[async_trait]
 impl Parent for ActionParent<'_> {
     async fn get(&self) -> Result<Value, Status> {
-        self.registry.get_value(self.a).await
+        self.registry.get_value(&self.a).await
     }
 
     async fn update(&self, change: &ChangeFn<'_>) -> Result<Value, Status> {
-        self.change(self.a, change).await
+        self.change(&self.a, change).await
     }
 
     async fn delete(&self, options: &Value) -> Result<Value, Status> {
         let mut options = DeleteOptions::parse(Some(options), &crate::http_io::query::Query::default())?;
         options.dry_run |= self.dry_run;
-        match self.registry.delete(self.a, &options).await? {
+        match self.registry.delete(&self.a, &options).await? {
             Deleted::Gone(status, _) => Ok(status.to_value()),
             Deleted::Object(written) => serde_json::from_slice(&written.object).map_err(Status::internal),
         }
@@ -90,17 +125,7 @@ impl Parent for ActionParent<'_> {
         name: &str,
         change: &ChangeFn<'_>,
     ) -> Result<Value, Status> {
-        let storage =
-            self.registry.catalog().by_storage(resource).cloned().ok_or_else(Status::path_not_found)?;
-        let a = Attributes {
-            resource: std::sync::Arc::clone(&storage),
-            storage,
-            subresource: "".into(),
-            namespace: namespace.into(),
-            name: name.into(),
-            user: std::sync::Arc::clone(&self.a.user),
-            default_manager: self.a.default_manager.clone(),
-        };
+        let a = self.registry.attributes_of(&self.a, resource, namespace, name)?;
         self.change(&a, change).await
     }
 
@@ -112,10 +137,7 @@ impl Parent for ActionParent<'_> {
 impl Registry {
     /// Writes objects that must exist from the start, in one commit; those that exist are left alone.
     /// Answers how many were written.
-    pub async fn ensure(
-        &self,
-        objects: Vec<(std::sync::Arc<crate::Resource>, Value)>,
-    ) -> Result<usize, Status> {
+    pub async fn ensure(&self, objects: Vec<(Arc<crate::Resource>, Value)>) -> Result<usize, Status> {
         use sampan_model::meta::ObjectMeta;
         use sampan_store::{Expect, Op, Txn};
         let snapshot = self.store.snapshot();

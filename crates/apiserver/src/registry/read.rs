@@ -59,7 +59,7 @@ impl Filter {
             return true;
         }
         let Some(view) = View::of(&self.storage, entry) else { return false };
-        self.labels.matches(|key| view.label(key))
+        self.labels.matches_sorted(view.labels())
             && (self.fields.is_everything() || {
                 let (namespace, name) = object::names(&self.storage, &entry.key);
                 self.fields.matches(|field| match field {

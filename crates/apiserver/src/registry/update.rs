@@ -85,7 +85,7 @@ impl Registry {
                 let gv = a.resource.group_version().to_string();
                 let manager = manager(a, options, &gv);
                 let now = format_time(self.now());
-                let reset = a.storage.strategy.reset_fields();
+                let reset = a.resource.strategy.reset_fields();
                 let mut config = config.clone();
                 if let Some(meta) =
                     config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
@@ -109,7 +109,7 @@ impl Registry {
                 object
             }
             Change::Replace(body)
-                if a.subresource.is_empty() && a.storage.strategy.allow_create_on_update() =>
+                if a.subresource.is_empty() && a.resource.strategy.allow_create_on_update() =>
             {
                 body.clone()
             }
@@ -326,16 +326,18 @@ impl Registry {
 /// The rules of the resource, or of the subresource that `a` names.
 pub(super) fn rules(a: &Attributes) -> Result<Rules<'_>, Status> {
     if a.subresource.is_empty() {
-        return Ok(Rules { strategy: &*a.storage.strategy, projection: None, schema: &a.resource.schema });
+        return Ok(Rules { strategy: &*a.resource.strategy, projection: None, schema: &a.resource.schema });
     }
     let sub = a.storage.subresource(&a.subresource).ok_or_else(Status::path_not_found)?;
     match &sub.behaviour {
         Behaviour::Part(strategy) => {
             Ok(Rules { strategy: &**strategy, projection: None, schema: &a.resource.schema })
         }
-        Behaviour::Projection(projection) => {
-            Ok(Rules { strategy: &*a.storage.strategy, projection: Some(&**projection), schema: &sub.schema })
-        }
+        Behaviour::Projection(projection) => Ok(Rules {
+            strategy: &*a.resource.strategy,
+            projection: Some(&**projection),
+            schema: &sub.schema,
+        }),
         Behaviour::Action(_) | Behaviour::Connect(_) => Err(Status::failure(
             405,
             sampan_model::Reason::MethodNotAllowed,

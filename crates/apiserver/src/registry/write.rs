@@ -37,10 +37,7 @@ pub(super) enum CommitError {
     Status(Status),
 }
 
-/// A time as the API writes it: whole seconds, UTC.
-pub(super) fn format_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+pub(super) use sampan_model::time::format_time;
 
 impl Registry {
     /// Writes down in `new.metadata.managedFields` who set which field.

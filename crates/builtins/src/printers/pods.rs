@@ -1,8 +1,8 @@
 //! The rows of pods: what `kubectl get pods` calls their status.
 
 use jiff::Timestamp;
-use sampan_model::Value;
 use sampan_model::meta::ObjectMeta;
+use sampan_model::{Map, Value};
 
 use super::cells::*;
 
@@ -151,6 +151,20 @@ fn readiness_gates(pod: &Value) -> String {
     }
     let open = gates.iter().filter(|g| condition(pod, g.str_at(&["conditionType"])) == "True").count();
     format!("{open}/{}", gates.len())
+}
+
+/// A pod that has ended is marked so: clients grey it out, or leave it out.
+pub(super) fn conditions(pod: &Value) -> Vec<Value> {
+    let (reason, message) = match pod.str_at(&["status", "phase"]) {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return Vec::new(),
+    };
+    let condition: Map =
+        [("type", "Completed"), ("status", "True"), ("reason", reason), ("message", message)]
+            .into_iter()
+            .collect();
+    vec![condition.into()]
 }
 
 #[cfg(test)]

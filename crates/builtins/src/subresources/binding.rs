@@ -9,7 +9,7 @@ use super::{done, set_pod_condition};
 
 /// Writes the node into the pod.
 #[derive(Debug)]
-pub(super) struct Binding;
+pub(crate) struct Binding;
 
 #[async_trait]
 impl Action for Binding {
