@@ -48,6 +48,10 @@ pub fn prepare_slice_for_update(slice: &mut Value, old: &Value, _: &Params<'_>) 
 
 /// What is wrong with a new slice.
 pub fn validate_slice(slice: &Value) -> Vec<FieldError> {
+    slice_complaints(slice, &[])
+}
+
+fn slice_complaints(slice: &Value, known: &[&str]) -> Errors {
     const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
     let mut e = Errors::new();
     let kind = slice.s("addressType");
@@ -56,20 +60,22 @@ pub fn validate_slice(slice: &Value) -> Vec<FieldError> {
     } else if !TYPES.contains(&kind) {
         e.push(not_supported(FieldPath::field("addressType"), kind, &TYPES));
     }
-    endpoints(&mut e, FieldPath::field("endpoints"), slice.list("endpoints"), kind);
+    endpoints(&mut e, FieldPath::field("endpoints"), slice.list("endpoints"), kind, known);
     ports(&mut e, FieldPath::field("ports"), slice.list("ports"));
     e
 }
 
-/// What is wrong with a change of a slice.
+/// What is wrong with a change of a slice; addresses that it had already are not judged again.
 pub fn validate_slice_update(slice: &Value, old: &Value) -> Vec<FieldError> {
-    let mut e = validate_slice(slice);
+    let before = old.list("endpoints").iter().flat_map(|endpoint| strings(endpoint.list("addresses")));
+    let known: Vec<&str> = before.collect();
+    let mut e = slice_complaints(slice, &known);
     let kind = "addressType";
     immutable(&mut e, FieldPath::field(kind), slice.sub(kind), old.sub(kind));
     e
 }
 
-fn endpoints(e: &mut Errors, p: FieldPath<'_>, endpoints: &[Value], kind: &str) {
+fn endpoints(e: &mut Errors, p: FieldPath<'_>, endpoints: &[Value], kind: &str, known: &[&str]) {
     if endpoints.len() > MOST_ENDPOINTS {
         e.push(FieldError::too_many(p, endpoints.len(), MOST_ENDPOINTS));
         return;
@@ -82,7 +88,7 @@ fn endpoints(e: &mut Errors, p: FieldPath<'_>, endpoints: &[Value], kind: &str) 
         } else if addresses.len() > MOST_ADDRESSES {
             e.push(FieldError::too_many(at, addresses.len(), MOST_ADDRESSES));
         }
-        for (j, address) in strings(addresses).enumerate() {
+        for (j, address) in strings(addresses).enumerate().filter(|(_, address)| !known.contains(address)) {
             let p = at.index(j);
             match kind {
                 "IPv4" => {

@@ -6,11 +6,22 @@ use sampan_model::{FieldError, FieldPath, Value};
 use crate::apps::{prepare_create, prepare_status, prepare_update};
 use crate::look::{Errors, Look, go_struct, non_negative, one_of};
 use crate::selector::label_selector;
+use crate::strategy::zero_counts;
 use crate::{KindRules, PartRules};
+
+const COUNTS: [&str; 4] = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
 
 /// The rules of pod disruption budgets.
 pub(crate) const BUDGET: KindRules = KindRules {
-    prepare_create: Some(prepare_create),
+    default: Some(|budget| {
+        if budget.has("status") {
+            zero_counts(budget, &COUNTS);
+        }
+    }),
+    prepare_create: Some(|budget, params| {
+        prepare_create(budget, params);
+        zero_counts(budget, &COUNTS);
+    }),
     prepare_update: Some(prepare_update),
     validate: Some(validate_budget),
     validate_update: Some(|new, _| validate_budget(new)),
@@ -54,7 +65,7 @@ pub fn validate_budget(budget: &Value) -> Vec<FieldError> {
 pub fn validate_budget_status_update(budget: &Value, _: &Value) -> Vec<FieldError> {
     let mut e = Errors::new();
     let (status, p) = (budget.sub("status"), FieldPath::field("status"));
-    for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+    for field in COUNTS {
         non_negative(&mut e, p.child(field), status.num(field));
     }
     e

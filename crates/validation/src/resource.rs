@@ -119,7 +119,8 @@ fn claim_spec(p: FieldPath<'_>, spec: &Value) -> Errors {
                 e.push(FieldError::required(p, "exactly one of `exactly` or `firstAvailable` is required"));
             }
             (Some(_), [_, ..]) => {
-                let detail = "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
+                let detail =
+                    "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
                 e.push(FieldError::invalid(p, Value::Null, detail));
             }
             (Some(exactly), []) => device_request(&mut e, p.child("exactly"), exactly),
@@ -135,9 +136,10 @@ fn claim_spec(p: FieldPath<'_>, spec: &Value) -> Errors {
     }
     let known = |wanted: &str| {
         let (request, part) = wanted.split_once('/').map_or((wanted, None), |(r, s)| (r, Some(s)));
-        requests.iter().filter(|r| r.s("name") == request).any(|r| {
-            part.is_none_or(|part| r.list("firstAvailable").iter().any(|s| s.s("name") == part))
-        })
+        requests
+            .iter()
+            .filter(|r| r.s("name") == request)
+            .any(|r| part.is_none_or(|part| r.list("firstAvailable").iter().any(|s| s.s("name") == part)))
     };
     for field in ["constraints", "config"] {
         let list = devices.list(field);
@@ -269,8 +271,11 @@ pub fn validate_claim_status_update(claim: &Value, old: &Value) -> Vec<FieldErro
         if !status.has("allocation") {
             let detail = "may not be specified when `allocated` is not set";
             e.push(FieldError::forbidden(p.child("reservedFor"), detail));
-        } else if claim.sub("metadata").has("deletionTimestamp") && consumers.len() > before.list("reservedFor").len() {
-            let detail = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
+        } else if claim.sub("metadata").has("deletionTimestamp")
+            && consumers.len() > before.list("reservedFor").len()
+        {
+            let detail =
+                "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
             e.push(FieldError::forbidden(p.child("reservedFor"), detail));
         }
     }

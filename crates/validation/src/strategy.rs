@@ -3,7 +3,7 @@
 use sampan_model::{Map, Value};
 
 use crate::Params;
-use crate::look::{Look, bump_generation, restore, same, set_generation, top};
+use crate::look::{Look, Put, bump_generation, restore, same, set_generation, top};
 
 /// A new object without status has its first generation.
 pub(crate) fn first_generation(object: &mut Value, _: &Params<'_>) {
@@ -37,6 +37,14 @@ pub(crate) fn content_differs(a: &Value, b: &Value) -> bool {
 /// A new object has no status yet.
 pub(crate) fn reset_status(object: &mut Value, _: &Params<'_>) {
     top(object).insert("status", Map::new());
+}
+
+/// Counts that a status always has, whether or not anything was counted yet.
+pub(crate) fn zero_counts(object: &mut Value, fields: &[&str]) {
+    let status = top(object).object_mut("status");
+    for field in fields {
+        status.default_ptr(field, 0);
+    }
 }
 
 /// A client that writes an object does not touch its status.

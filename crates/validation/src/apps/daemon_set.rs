@@ -7,10 +7,15 @@ use super::deployment::is_zero;
 use super::*;
 use crate::core::pod::defaults::default_template;
 use crate::look::{Put, annotation, immutable, spec_mut};
+use crate::strategy::zero_counts;
 use crate::{KindRules, PartRules};
 
 /// Counts the changes of the template; older clients read it.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// The counts that a status always has.
+const COUNTS: [&str; 4] =
+    ["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"];
 
 /// The rules of daemon sets.
 pub(crate) const RULES: KindRules = KindRules {
@@ -35,6 +40,9 @@ pub(crate) const RULES: KindRules = KindRules {
 
 /// Sets a daemon set's defaults.
 pub fn default_daemon_set(set: &mut Value) {
+    if set.has("status") {
+        zero_counts(set, &COUNTS);
+    }
     let spec = spec_mut(set);
     let strategy = spec.object_mut("updateStrategy");
     strategy.default_to("type", "RollingUpdate");
@@ -60,6 +68,7 @@ fn set_template_generation(set: &mut Value, generation: i64) {
 /// A new daemon set has no status yet.
 pub fn prepare_daemon_set_for_create(set: &mut Value, params: &Params<'_>) {
     prepare_create(set, params);
+    zero_counts(set, &COUNTS);
     let generation = template_generation(set).max(1);
     set_template_generation(set, generation);
 }

@@ -5,12 +5,16 @@ use sampan_model::{FieldError, FieldPath, Value};
 use super::*;
 use crate::core::pod::defaults::default_template;
 use crate::look::{Put, immutable, spec_mut};
+use crate::strategy::zero_counts;
 use crate::{KindRules, PartRules};
 
 /// The rules of replica sets.
 pub(crate) const RULES: KindRules = KindRules {
     default: Some(default_replica_set),
-    prepare_create: Some(prepare_create),
+    prepare_create: Some(|set, params| {
+        prepare_create(set, params);
+        zero_counts(set, &["replicas"]);
+    }),
     prepare_update: Some(prepare_update),
     validate: Some(validate_replica_set),
     validate_update: Some(validate_replica_set_update),
@@ -29,6 +33,9 @@ pub fn default_replica_set(set: &mut Value) {
     let spec = spec_mut(set);
     spec.default_ptr("replicas", 1);
     default_template(spec);
+    if set.has("status") {
+        zero_counts(set, &["replicas"]);
+    }
 }
 
 /// What is wrong with a replica set.

@@ -8,6 +8,7 @@ use super::*;
 use crate::core::claim::{default_claim_spec, storage_warnings};
 use crate::core::pod::defaults::default_template;
 use crate::look::{Put, complain, items_mut, spec_mut};
+use crate::strategy::zero_counts;
 use crate::{KindRules, PartRules};
 
 const MUTABLE: [&str; 7] = [
@@ -20,10 +21,16 @@ const MUTABLE: [&str; 7] = [
     "revisionHistoryLimit",
 ];
 
+/// The counts that a status always has.
+const COUNTS: [&str; 2] = ["replicas", "availableReplicas"];
+
 /// The rules of stateful sets.
 pub(crate) const RULES: KindRules = KindRules {
     default: Some(default_stateful_set),
-    prepare_create: Some(prepare_create),
+    prepare_create: Some(|set, params| {
+        prepare_create(set, params);
+        zero_counts(set, &COUNTS);
+    }),
     prepare_update: Some(prepare_update),
     validate: Some(validate_stateful_set),
     validate_update: Some(validate_stateful_set_update),
@@ -40,6 +47,9 @@ pub(crate) const RULES: KindRules = KindRules {
 
 /// Sets a stateful set's defaults.
 pub fn default_stateful_set(set: &mut Value) {
+    if set.has("status") {
+        zero_counts(set, &COUNTS);
+    }
     let spec = spec_mut(set);
     spec.default_to("podManagementPolicy", "OrderedReady");
     let strategy = spec.object_mut("updateStrategy");

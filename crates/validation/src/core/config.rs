@@ -86,6 +86,11 @@ pub fn validate_config_map_update(new: &Value, old: &Value) -> Vec<FieldError> {
 pub fn default_secret(secret: &mut Value) {
     let secret = top(secret);
     secret.default_to("type", "Opaque");
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
+        for (_, value) in data.iter_mut().filter(|(_, value)| value.is_null()) {
+            *value = "".into();
+        }
+    }
     if let Some(Value::Object(texts)) = secret.remove("stringData") {
         let data = secret.object_mut("data");
         for (key, text) in texts {

@@ -10,6 +10,7 @@ use crate::look::{
     Errors, Look, Put, bump_generation, non_negative, not_supported, restore, same, set_generation, spec_mut,
     top,
 };
+use crate::strategy::zero_counts;
 use crate::{KindRules, Params, PartRules};
 
 /// The rules of replication controllers.
@@ -65,6 +66,9 @@ pub fn default_controller(controller: &mut Value) {
         spec_mut(controller).default_to("selector", labels.clone());
         top(controller).object_mut("metadata").default_to("labels", labels);
     }
+    if controller.has("status") {
+        zero_counts(controller, &["replicas"]);
+    }
     let spec = spec_mut(controller);
     spec.default_ptr("replicas", 1);
     if spec.has("template") {
@@ -75,6 +79,7 @@ pub fn default_controller(controller: &mut Value) {
 /// A new controller has no status yet.
 pub fn prepare_controller_for_create(controller: &mut Value, _: &Params<'_>) {
     top(controller).insert("status", Map::new());
+    zero_counts(controller, &["replicas"]);
     set_generation(controller, 1);
 }
 

@@ -5,10 +5,15 @@ use sampan_model::name::{is_dns1123_subdomain, is_qualified_name};
 use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::KindRules;
-use crate::look::{Errors, Look, complain, immutable};
+use crate::look::{Errors, Look, Put, complain, immutable, top};
 
 /// The rules of the core group's events.
 pub(crate) const CORE: KindRules = KindRules {
+    default: Some(|event| {
+        let event = top(event);
+        event.default_ptr("reportingComponent", "");
+        event.default_ptr("reportingInstance", "");
+    }),
     validate: Some(validate_event),
     validate_update: Some(|new, _| validate_event(new)),
     create_on_update: true,

@@ -7,9 +7,23 @@ use sampan_model::{FieldError, FieldPath, Value};
 
 use super::pod::scheduling::EFFECTS;
 use crate::amount::resource_quantity;
-use crate::look::{Errors, Look, not_supported, restore, spec_mut, strings, top};
+use crate::look::{Errors, Look, Put, not_supported, restore, spec_mut, strings, top};
 use crate::selector::label_name;
 use crate::{KindRules, Params, PartRules};
+
+/// What a status always says of its node, if only that it is not known.
+const INFO: [&str; 10] = [
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+];
 
 /// The rules of nodes.
 pub(crate) const RULES: KindRules = KindRules {
@@ -30,6 +44,12 @@ pub(crate) const RULES: KindRules = KindRules {
 /// What a node can give is what it has, unless it says otherwise; the one range of pods and the list agree.
 pub fn default_node(node: &mut Value) {
     let status = top(node).object_mut("status");
+    let endpoints = status.object_mut("daemonEndpoints");
+    endpoints.object_mut("kubeletEndpoint").default_ptr("Port", 0);
+    let info = status.object_mut("nodeInfo");
+    for field in INFO {
+        info.default_ptr(field, "");
+    }
     if !status.has("allocatable")
         && let Some(capacity) = status.opt("capacity").cloned()
     {

@@ -5,13 +5,19 @@ use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::core::pod::volume_source::csi_driver_name;
 use crate::core::volume::volume_spec;
-use crate::look::{Errors, Look, complain, immutable};
+use crate::look::{Errors, Look, Put, complain, immutable, top};
 use crate::strategy::{keep_spec, keep_status, reset_status};
 use crate::{KindRules, PartRules};
 
 /// The rules of volume attachments.
 pub(crate) const RULES: KindRules = KindRules {
-    prepare_create: Some(reset_status),
+    default: Some(|attachment| {
+        top(attachment).object_mut("status").default_ptr("attached", false);
+    }),
+    prepare_create: Some(|attachment, params| {
+        reset_status(attachment, params);
+        top(attachment).object_mut("status").insert("attached", false);
+    }),
     prepare_update: Some(keep_status),
     validate: Some(validate_attachment),
     validate_update: Some(|new, old| {
