@@ -125,7 +125,7 @@ fn api_version(e: &mut Errors, p: FieldPath<'_>, reference: &Value) {
     if version.matches('/').count() > 1 {
         let detail = format!("unexpected GroupVersion string: {version}");
         e.push(FieldError::invalid(p, version, detail));
-    } else if !version.contains('/') && !(version == "v1" && reference.s("kind") == "ReplicationController") {
+    } else if !(version.contains('/') || version == "v1" && reference.s("kind") == "ReplicationController") {
         e.push(FieldError::invalid(p, version, "apiVersion must specify API group"));
     }
 }

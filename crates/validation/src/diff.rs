@@ -13,7 +13,7 @@ pub(crate) fn diff(name: &str, old: &Value, new: &Value) -> String {
 fn fields(out: &mut String, depth: usize, old: &Value, new: &Value) {
     let empty = Map::new();
     let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
-    let mut keys: Vec<&str> = old.keys().chain(new.keys()).map(|k| k.as_str()).collect();
+    let mut keys: Vec<&str> = old.keys().chain(new.keys()).map(sampan_model::Str::as_str).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut alike = 0;

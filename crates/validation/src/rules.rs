@@ -49,6 +49,7 @@ pub struct PartRules {
 
 /// What a kind does differently; see the module's text.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct KindRules {
     /// Sets defaults, those that depend on other fields as well as simple ones. Idempotent.
     pub default: Option<fn(&mut Value)>,

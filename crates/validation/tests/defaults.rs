@@ -45,7 +45,7 @@ const KINDS: [(&str, &str); 32] = [
 /// Fields that defaults look at, with values of the types that a schema would let pass.
 fn field(depth: u32) -> BoxedStrategy<(String, Json)> {
     let text = prop_oneof![
-        Just("".to_owned()),
+        Just(String::new()),
         "[A-Z][a-z]{1,6}",
         Just("RollingUpdate".to_owned()),
         Just("Queue".to_owned())
@@ -110,11 +110,13 @@ proptest! {
     }
 }
 
+type Row = (&'static str, &'static str, &'static str, Json, &'static [&'static str], Json);
+
 #[test]
 fn single_defaults() {
     let pod = json!({"spec": {"hostNetwork": true, "containers": [{"name": "c", "image": "i:1",
         "ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "1"}}}]}});
-    let rows: [(&str, &str, &str, Json, &[&str], Json); 9] = [
+    let rows: [Row; 9] = [
         ("pods restart", "", "Pod", pod.clone(), &["spec", "restartPolicy"], json!("Always")),
         (
             "pods have half a minute to end",

@@ -15,7 +15,7 @@ fn check(rows: &[Row]) {
     }
 }
 
-fn pod(spec: Json) -> Json {
+fn pod(spec: &Json) -> Json {
     json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec})
 }
 
@@ -26,22 +26,22 @@ fn pods() {
             "a pod with one container is fine",
             "",
             "Pod",
-            pod(json!({"containers": [{"name": "c", "image": "i"}]})),
+            pod(&json!({"containers": [{"name": "c", "image": "i"}]})),
             &[],
         ),
-        ("a pod needs a container", "", "Pod", pod(json!({})), &["spec.containers: Required value"]),
+        ("a pod needs a container", "", "Pod", pod(&json!({})), &["spec.containers: Required value"]),
         (
             "two containers cannot share a name",
             "",
             "Pod",
-            pod(json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]})),
+            pod(&json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]})),
             &["spec.containers[1].name: Duplicate value: \"c\""],
         ),
         (
             "a mount needs its volume",
             "",
             "Pod",
-            pod(json!({"containers": [
+            pod(&json!({"containers": [
                 {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]})),
             &["spec.containers[0].volumeMounts[0].name: Not found: \"v\""],
         ),
@@ -49,7 +49,7 @@ fn pods() {
             "a restart policy is one of three",
             "",
             "Pod",
-            pod(json!({"restartPolicy": "Sometimes", "containers": [{"name": "c", "image": "i"}]})),
+            pod(&json!({"restartPolicy": "Sometimes", "containers": [{"name": "c", "image": "i"}]})),
             &[
                 "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
             ],
@@ -58,7 +58,7 @@ fn pods() {
             "nothing is requested beyond its limit",
             "",
             "Pod",
-            pod(json!({"containers": [{"name": "c", "image": "i", "resources":
+            pod(&json!({"containers": [{"name": "c", "image": "i", "resources":
                 {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}]})),
             &[
                 "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",

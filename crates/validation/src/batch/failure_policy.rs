@@ -126,7 +126,11 @@ pub(crate) fn success_policy(e: &mut Errors, p: FieldPath<'_>, policy: &Value, s
             match intervals(indexes, completions) {
                 Ok(sum) => total = sum,
                 Err(text) => {
-                    e.push(FieldError::invalid(p, indexes, format!("error parsing succeededIndexes: {text}")))
+                    e.push(FieldError::invalid(
+                        p,
+                        indexes,
+                        format!("error parsing succeededIndexes: {text}"),
+                    ));
                 }
             }
         }

@@ -281,10 +281,12 @@ pub fn job_warnings(job: &Value, old: Option<&Value>) -> Vec<String> {
     const FEW: i64 = 10_000;
     let mut w = workload_warnings(job, old);
     let spec = job.sub("spec");
-    if old.is_none() && spec.s("completionMode") == "Indexed" && spec.num("completions") > MANY {
-        if spec.num("parallelism") > FEW {
-            w.push("In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail".to_owned());
-        }
+    if old.is_none()
+        && spec.s("completionMode") == "Indexed"
+        && spec.num("completions") > MANY
+        && spec.num("parallelism") > FEW
+    {
+        w.push("In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail".to_owned());
     }
     w
 }

@@ -1,5 +1,9 @@
 //! The schedules of cron jobs, as the cron library that upstream uses reads them.
 
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
 /// Why a text is no schedule, in the words of that library.
 pub(crate) fn schedule_complaint(schedule: &str) -> Option<String> {
     if schedule.is_empty() {
@@ -22,9 +26,6 @@ pub(crate) fn schedule_complaint(schedule: &str) -> Option<String> {
     if fields.len() != 5 {
         return Some(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
-    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let bounds: [(u32, u32, &[&str], u32); 5] =
         [(0, 59, &[], 0), (0, 23, &[], 0), (1, 31, &[], 0), (1, 12, &MONTHS, 1), (0, 6, &DAYS, 0)];
     fields.iter().zip(bounds).find_map(|(field, (least, most, names, first))| {
@@ -53,8 +54,8 @@ fn range(part: &str, least: u32, most: u32, names: &[&str], first: u32) -> Resul
     let ends: Vec<&str> = pieces[0].split('-').collect();
     let single = ends.len() == 1;
     let value = |text: &str| -> Result<u32, String> {
-        let named = names.iter().position(|n| n.eq_ignore_ascii_case(text));
-        match named {
+        let by_name = names.iter().position(|n| n.eq_ignore_ascii_case(text));
+        match by_name {
             Some(i) => Ok(first + u32::try_from(i).unwrap_or(0)),
             None => number(text),
         }

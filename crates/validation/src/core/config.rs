@@ -131,23 +131,19 @@ pub fn validate_secret(secret: &Value) -> Vec<FieldError> {
         }
     };
     match secret.s("type") {
-        "kubernetes.io/service-account-token" => {
-            if annotation(secret.sub("metadata"), ACCOUNT_NAME).is_none_or(str::is_empty) {
-                let p = FieldPath::field("metadata");
-                e.push(FieldError::required(p.child("annotations").key(ACCOUNT_NAME), ""));
-            }
+        "kubernetes.io/service-account-token"
+            if annotation(secret.sub("metadata"), ACCOUNT_NAME).is_none_or(str::is_empty) =>
+        {
+            let p = FieldPath::field("metadata");
+            e.push(FieldError::required(p.child("annotations").key(ACCOUNT_NAME), ""));
         }
         "kubernetes.io/dockercfg" => docker_config(&mut e, p, data, ".dockercfg"),
         "kubernetes.io/dockerconfigjson" => docker_config(&mut e, p, data, ".dockerconfigjson"),
-        "kubernetes.io/basic-auth" => {
-            if !data.contains_key("username") && !data.contains_key("password") {
-                required(&mut e, &["username", "password"]);
-            }
+        "kubernetes.io/basic-auth" if !data.contains_key("username") && !data.contains_key("password") => {
+            required(&mut e, &["username", "password"]);
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.str("ssh-privatekey").is_empty() {
-                e.push(FieldError::required(p.key("ssh-privatekey"), ""));
-            }
+        "kubernetes.io/ssh-auth" if data.str("ssh-privatekey").is_empty() => {
+            e.push(FieldError::required(p.key("ssh-privatekey"), ""));
         }
         "kubernetes.io/tls" => required(&mut e, &["tls.crt", "tls.key"]),
         _ => {}

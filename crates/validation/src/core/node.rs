@@ -149,7 +149,7 @@ fn taints(e: &mut Errors, p: FieldPath<'_>, taints: &[Value]) {
                 ("TimeAdded", taint.sub("timeAdded").clone()),
             ]);
             let mut error = FieldError::duplicate(p, shown);
-            error.detail = "taints must be unique by key and effect pair".to_owned();
+            "taints must be unique by key and effect pair".clone_into(&mut error.detail);
             e.push(error);
         }
     }

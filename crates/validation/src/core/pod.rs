@@ -97,6 +97,10 @@ pub fn prepare_pod_for_create(pod: &mut Value, params: &Params<'_>) {
 
 /// `matchLabelKeys` become requirements of the selector beside them, with the pod's own values (KEP-3633, KEP-3243).
 fn label_keys_to_selectors(pod: &mut Value) {
+    let spec = pod.sub("spec");
+    if spec.list("topologySpreadConstraints").is_empty() && !spec.has("affinity") {
+        return;
+    }
     let labels = pod.sub("metadata").map("labels").cloned().unwrap_or_default();
     let Some(spec) = top(pod).get_mut("spec").and_then(Value::as_object_mut) else { return };
     for constraint in crate::look::items_mut(spec, "topologySpreadConstraints") {

@@ -1,5 +1,7 @@
 //! What the tests of this crate share.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::collections::BTreeMap;
 
 use sampan_model::{FieldError, Map, Value};
@@ -7,7 +9,7 @@ use sampan_validation::{KindRules, Params, rules};
 use serde_json::Value as Json;
 
 /// A tree from JSON.
-pub fn tree(json: &Json) -> Value {
+pub(crate) fn tree(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::from(*flag),
@@ -28,24 +30,24 @@ pub fn tree(json: &Json) -> Value {
 }
 
 /// The rules of a kind that has some.
-pub fn rules_of(group: &str, kind: &str) -> &'static KindRules {
+pub(crate) fn rules_of(group: &str, kind: &str) -> &'static KindRules {
     rules(group, kind).unwrap_or_else(|| panic!("{group} {kind} has no rules"))
 }
 
 /// The errors as sentences: field, then what is wrong.
-pub fn sentences(errors: &[FieldError]) -> Vec<String> {
+pub(crate) fn sentences(errors: &[FieldError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
 /// Calls with a request of one `jane`.
-pub fn with_params<T>(call: impl FnOnce(&Params<'_>) -> T) -> T {
+pub(crate) fn with_params<T>(call: impl FnOnce(&Params<'_>) -> T) -> T {
     let (groups, extra) = (vec!["system:authenticated".to_owned()], BTreeMap::new());
     let now = "2026-01-02T03:04:05Z".parse().unwrap();
     call(&Params { now, user: "jane", uid: "7", groups: &groups, extra: &extra })
 }
 
 /// An object as a create makes it: defaulted, then prepared.
-pub fn created(group: &str, kind: &str, object: &Json) -> Value {
+pub(crate) fn created(group: &str, kind: &str, object: &Json) -> Value {
     let rules = rules_of(group, kind);
     let mut object = tree(object);
     if let Some(default) = rules.default {
@@ -58,7 +60,7 @@ pub fn created(group: &str, kind: &str, object: &Json) -> Value {
 }
 
 /// The new form of an object as an update makes it.
-pub fn updated(group: &str, kind: &str, object: &Json, old: &Value) -> Value {
+pub(crate) fn updated(group: &str, kind: &str, object: &Json, old: &Value) -> Value {
     let rules = rules_of(group, kind);
     let mut object = tree(object);
     if let Some(default) = rules.default {

@@ -243,6 +243,7 @@ fn resize_policy(e: &mut Errors, p: FieldPath<'_>, policies: &[Value], pod_resta
 
 /// The restart policy of one container, and its rules (KEP-5307).
 fn restart_policy(e: &mut Errors, p: FieldPath<'_>, container: &Value) {
+    const POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
     const MOST_RULES: usize = 20;
     const MOST_CODES: usize = 255;
     let rules = container.list("restartPolicyRules");
@@ -253,7 +254,6 @@ fn restart_policy(e: &mut Errors, p: FieldPath<'_>, container: &Value) {
         }
         return;
     };
-    const POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
     if !POLICIES.contains(&policy) {
         e.push(not_supported(p.child("restartPolicy"), policy, &POLICIES));
     }

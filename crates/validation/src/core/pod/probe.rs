@@ -54,7 +54,7 @@ pub(crate) fn lifecycle(
         let p = p.child("stopSignal");
         match os {
             None => {
-                e.push(FieldError::forbidden(p, "may not be set for containers with empty `spec.os.name`"))
+                e.push(FieldError::forbidden(p, "may not be set for containers with empty `spec.os.name`"));
             }
             Some("windows") if !SIGNALS_WINDOWS.contains(&signal) => {
                 e.push(not_supported(p, signal, &SIGNALS_WINDOWS));

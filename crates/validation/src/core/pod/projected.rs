@@ -158,7 +158,7 @@ fn projection<'a>(
 fn trust_bundle(e: &mut Errors, p: FieldPath<'_>, bundle: &Value) {
     match (bundle.opt_s("name"), bundle.opt_s("signerName")) {
         (Some(_), Some(_)) => {
-            e.push(FieldError::invalid(p, bundle.clone(), "only one of name and signerName may be used"))
+            e.push(FieldError::invalid(p, bundle.clone(), "only one of name and signerName may be used"));
         }
         (Some(name), None) => {
             if name.is_empty() {

@@ -136,7 +136,7 @@ pub(crate) fn pod_resources(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
         let own = requests.sub(&name);
         if sum > quantity(own) {
             let shown = own.as_str().unwrap_or("0");
-            let detail = format!("must be greater than or equal to aggregate container requests of {}", sum);
+            let detail = format!("must be greater than or equal to aggregate container requests of {sum}");
             e.push(FieldError::invalid(p.child("requests").key(&name), shown, detail));
         }
     }

@@ -170,10 +170,7 @@ fn is_iscsi_name(name: &str) -> bool {
             let date = date.as_bytes();
             let dated = date.len() == 7
                 && date.iter().enumerate().all(|(i, b)| if i == 4 { *b == b'-' } else { b.is_ascii_digit() });
-            let (authority, unique) = match rest.split_once(':') {
-                Some((a, u)) => (a, u),
-                None => return false,
-            };
+            let Some((authority, unique)) = rest.split_once(':') else { return false };
             dated
                 && !authority.is_empty()
                 && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
