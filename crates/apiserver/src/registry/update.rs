@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, Status, Str, Value};
-use sampan_schema::{Schema, decode, managed, patch};
+use sampan_schema::{Schema, decode, managed};
 use sampan_store::Entry;
 
 use super::lookup::SnapshotLookup;
+use super::patching::patched;
 use super::write::{
     ATTEMPTS, CommitError, Written, format_time, managed_error, manager, metadata_errors,
     metadata_update_errors,
 };
 use super::{Attributes, Registry, object};
-use crate::http_io::query::{FieldValidation, WriteOptions};
+use crate::http_io::query::WriteOptions;
 use crate::subresource::Projection;
 use crate::{Behaviour, Context, Strategy, Verb};
 
@@ -144,7 +145,8 @@ impl Registry {
         let mut new = self.next(a, rules, &cx, &existing, change, options).map_err(fail)?;
         check_name(a, &mut new).map_err(fail)?;
         super::create::check_namespace(a, &mut new).map_err(fail)?;
-        self.check_identity(a, rules.strategy, &new, &stored, entry).map_err(fail)?;
+        let replaces = matches!(change, Change::Replace(_));
+        check_identity(a, rules.strategy, replaces, &new, &stored, entry).map_err(fail)?;
         if !matches!(change, Change::Apply(_)) {
             let reset = rules.strategy.reset_fields();
             self.keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
@@ -249,46 +251,6 @@ impl Registry {
         Ok(new)
     }
 
-    /// uid and resourceVersion that the client gave must be the object's.
-    fn check_identity(
-        &self,
-        a: &Attributes,
-        strategy: &dyn Strategy,
-        new: &Value,
-        stored: &Value,
-        entry: &Entry,
-    ) -> Result<(), Status> {
-        let resource = a.resource.group_resource();
-        if !new.uid().is_empty() && new.uid() != stored.uid() {
-            return Err(Status::conflict(
-                &resource,
-                &a.name,
-                precondition_failed(entry, "UID", new.uid(), stored.uid()),
-            ));
-        }
-        match new.resource_version() {
-            "" | "0" if strategy.allow_unconditional_update() => Ok(()),
-            "" | "0" => Err(Status::invalid(
-                &a.resource.group_kind(),
-                &a.name,
-                &[FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update")],
-            )),
-            text => match text.parse::<u64>() {
-                Ok(revision) if revision == entry.revision => Ok(()),
-                Ok(_) => Err(Status::modified(&resource, &a.name)),
-                Err(_) => Err(Status::invalid(
-                    &a.resource.group_kind(),
-                    &a.name,
-                    &[FieldError::invalid(
-                        "metadata.resourceVersion",
-                        text,
-                        format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
-                    )],
-                )),
-            },
-        }
-    }
-
     /// Admission, strategy, validation: everything between the new object and the commit.
     fn prepare_update(
         &self,
@@ -320,6 +282,48 @@ impl Registry {
             plugin.validate(cx, Verb::Update, object, Some(old))?;
         }
         Ok(())
+    }
+}
+
+/// uid and resourceVersion that the client gave must be the object's. (In a patch the uid is a field like any other,
+/// which may not change.)
+fn check_identity(
+    a: &Attributes,
+    strategy: &dyn Strategy,
+    replaces: bool,
+    new: &Value,
+    stored: &Value,
+    entry: &Entry,
+) -> Result<(), Status> {
+    let resource = a.resource.group_resource();
+    if replaces && !new.uid().is_empty() && new.uid() != stored.uid() {
+        return Err(Status::conflict(
+            &resource,
+            &a.name,
+            precondition_failed(entry, "UID", new.uid(), stored.uid()),
+        ));
+    }
+    match new.resource_version() {
+        "" | "0" if strategy.allow_unconditional_update() => Ok(()),
+        "" | "0" => Err(Status::invalid(
+            // Upstream names the resource here, not the kind.
+            &sampan_model::GroupKind::new(resource.group.clone(), resource.resource.clone()),
+            &a.name,
+            &[FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update")],
+        )),
+        text => match text.parse::<u64>() {
+            Ok(revision) if revision == entry.revision => Ok(()),
+            Ok(_) => Err(Status::modified(&resource, &a.name)),
+            Err(_) => Err(Status::invalid(
+                &a.resource.group_kind(),
+                &a.name,
+                &[FieldError::invalid(
+                    "metadata.resourceVersion",
+                    text,
+                    format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
+                )],
+            )),
+        },
     }
 }
 
@@ -414,60 +418,4 @@ fn keep_system_fields(object: &mut Value, old: &Value) {
         Some(generation) => meta.insert("generation", generation.clone()),
         None => meta.remove("generation"),
     };
-}
-
-fn patched(
-    schema: &Schema,
-    base: &Value,
-    patch_type: PatchType,
-    body: &Value,
-    cx: &Context<'_>,
-    options: &WriteOptions,
-) -> Result<Value, Status> {
-    let mut target = base.clone();
-    match patch_type {
-        PatchType::Json => target = patch::json(target, body).map_err(patch_error)?,
-        PatchType::Merge => patch::merge(&mut target, body.clone()),
-        PatchType::Strategic => patch::strategic(schema, &mut target, body.clone()).map_err(patch_error)?,
-    }
-    let decoded = decode::value(schema, target).map_err(|error| match error {
-        decode::Error::Type { message, .. } => invalid_patch(body, message),
-        other => Status::bad_request(other.to_string()),
-    })?;
-    for field in ["kind", "apiVersion"] {
-        let (given, own) = (decoded.value.str_at(&[field]), base.str_at(&[field]));
-        if given != own {
-            return Err(invalid_patch(body, format!("the patch changes {field} from {own:?} to {given:?}")));
-        }
-    }
-    let strict = decoded.strict_errors();
-    if !strict.is_empty() {
-        match options.field_validation {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => strict.iter().for_each(|w| cx.warn(w.clone())),
-            FieldValidation::Strict => {
-                return Err(invalid_patch(body, format!("strict decoding error: {}", strict.join(", "))));
-            }
-        }
-    }
-    Ok(decoded.value)
-}
-
-/// 422 for a patch that does not fit. Upstream knows neither kind nor name at this place.
-pub(crate) fn invalid_patch(patch: &Value, why: impl Into<String>) -> Status {
-    let nothing = sampan_model::GroupKind::default();
-    Status::invalid(&nothing, "", &[FieldError::invalid("patch", patch.to_json(), why)])
-}
-
-fn patch_error(error: patch::Error) -> Status {
-    match error {
-        patch::Error::Malformed(message) => Status::bad_request(message),
-        patch::Error::TooLarge(message) => {
-            Status::failure(413, sampan_model::Reason::RequestEntityTooLarge, message)
-        }
-        patch::Error::Unprocessable(message) => {
-            Status::failure(422, sampan_model::Reason::Invalid, message).with_details(Default::default())
-        }
-        patch::Error::Internal(message) => Status::unknown(message),
-    }
 }

@@ -11,6 +11,8 @@ use super::{forbidden, is};
 pub(super) struct Priority;
 
 const GROUP: &str = "scheduling.k8s.io";
+/// The classes that the system's own pods rely on.
+const SYSTEM: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
 
 fn classes() -> GroupResource {
     GroupResource::new(GROUP, "priorityclasses")
@@ -80,6 +82,13 @@ impl Admission for Priority {
         object: &Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
+        if verb == Verb::Delete && is(cx, GROUP, "priorityclasses") && SYSTEM.contains(&object.name()) {
+            return Err(forbidden(
+                cx,
+                object.name(),
+                "this is a system priority class and cannot be deleted",
+            ));
+        }
         let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
         if !matches!(verb, Verb::Create | Verb::Update)
             || !is(cx, GROUP, "priorityclasses")
