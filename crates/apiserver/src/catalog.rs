@@ -31,19 +31,17 @@ impl Catalog {
         let mut catalog = Self::default();
         for resource in resources {
             let gvr = resource.gvr.clone();
-            let group = match catalog.groups.iter().position(|(name, _)| *name == gvr.group) {
-                Some(i) => &mut catalog.groups[i].1,
-                None => {
-                    catalog.groups.push((gvr.group.clone(), Group::default()));
-                    &mut catalog.groups.last_mut().expect("it was pushed just above").1
-                }
+            let group = if let Some(i) = catalog.groups.iter().position(|(name, _)| *name == gvr.group) {
+                &mut catalog.groups[i].1
+            } else {
+                catalog.groups.push((gvr.group.clone(), Group::default()));
+                &mut catalog.groups.last_mut().expect("it was pushed just above").1
             };
-            let version = match group.versions.iter().position(|(name, _)| *name == gvr.version) {
-                Some(i) => &mut group.versions[i].1,
-                None => {
-                    group.versions.push((gvr.version.clone(), Version::new()));
-                    &mut group.versions.last_mut().expect("it was pushed just above").1
-                }
+            let version = if let Some(i) = group.versions.iter().position(|(name, _)| *name == gvr.version) {
+                &mut group.versions[i].1
+            } else {
+                group.versions.push((gvr.version.clone(), Version::new()));
+                &mut group.versions.last_mut().expect("it was pushed just above").1
             };
             let resource = Arc::new(resource);
             if resource.group_version() == resource.storage_version {

@@ -85,7 +85,7 @@ where
     if head {
         *answer.body_mut() = Body::Empty;
     }
-    server.stamp(&mut answer);
+    Shared::stamp(&mut answer);
     server.metrics.observe(&label, answer.status().as_u16(), started.elapsed());
     tracing::debug!(verb = %info.verb, path = %info.path, code = answer.status().as_u16(), micros = started.elapsed().as_micros(), "request");
     answer

@@ -6,6 +6,7 @@ mod paths;
 mod resource;
 mod shape;
 mod watch_body;
+mod watch_timers;
 
 use std::sync::Arc;
 

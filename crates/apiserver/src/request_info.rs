@@ -84,10 +84,10 @@ impl RequestInfo {
             _ => "",
         }
         .into();
-        if let (Some(name), "list" | "watch" | "deletecollection") = (selected_name, info.verb.as_str()) {
-            if info.name.is_empty() {
-                info.name = name.into();
-            }
+        if let (Some(name), "list" | "watch" | "deletecollection") = (selected_name, info.verb.as_str())
+            && info.name.is_empty()
+        {
+            info.name = name.into();
         }
         info
     }

@@ -60,8 +60,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Headers that every answer has.
-    pub(crate) fn stamp(&self, answer: &mut Answer) {
+    /// Sets the headers that every answer has.
+    pub(crate) fn stamp(answer: &mut Answer) {
         answer.headers_mut().entry("cache-control").or_insert(HeaderValue::from_static("no-cache, private"));
     }
 }

@@ -92,6 +92,12 @@ pub trait Connect: Send + Sync + std::fmt::Debug {
     async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status>;
 }
 
+/// Finds an object by resource (in the storage's group), namespace and name, for an action on it.
+pub type FindParent<'a> = dyn Fn(&sampan_model::GroupResource, &str, &str) -> Result<Box<dyn Parent + 'a>, Status>
+    + Send
+    + Sync
+    + 'a;
+
 /// A POST to a [`Virtual`] resource.
 pub struct VirtualRequest<'a> {
     /// Who asks.
@@ -101,11 +107,7 @@ pub struct VirtualRequest<'a> {
     /// The object that was sent.
     pub body: Value,
     /// Finds the object that the request is about: resource, namespace, name.
-    pub parent: &'a (
-            dyn Fn(&sampan_model::GroupResource, &str, &str) -> Result<Box<dyn Parent + 'a>, Status>
-                + Send
-                + Sync
-        ),
+    pub parent: &'a FindParent<'a>,
 }
 
 /// A resource that is not stored: what it shows is asked for (reviews), or found elsewhere.

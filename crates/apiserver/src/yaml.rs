@@ -3,6 +3,8 @@
 //!
 //! Serializers of the registry quote other strings (`f:data` among them), and people compare such files.
 
+use std::fmt::Write as _;
+
 use sampan_model::{Map, Value};
 
 /// A tree as a YAML document.
@@ -138,7 +140,9 @@ fn write_double_quoted(out: &mut String, text: &str) {
             '\u{1b}' => out.push_str("\\e"),
             '\u{2028}' => out.push_str("\\L"),
             '\u{2029}' => out.push_str("\\P"),
-            c if (c as u32) < 0x100 && c.is_control() => out.push_str(&format!("\\x{:02X}", c as u32)),
+            c if (c as u32) < 0x100 && c.is_control() => {
+                let _ = write!(out, "\\x{:02X}", c as u32);
+            }
             '\u{feff}' => out.push_str("\\uFEFF"),
             c => out.push(c),
         }

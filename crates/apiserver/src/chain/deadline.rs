@@ -10,7 +10,7 @@ use crate::http_io::respond::{self, Answer};
 use crate::request_info::RequestInfo;
 
 /// The longest that a short request may take (upstream's `--request-timeout`).
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Whether a request may last.
 pub fn is_long_running(info: &RequestInfo) -> bool {

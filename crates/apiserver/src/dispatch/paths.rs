@@ -23,11 +23,11 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
         return respond::page_not_found();
     }
     let found = match words.as_slice() {
-        [] | [""] => root(server, parts),
+        [] | [""] => Some(root(server, parts)),
         ["healthz" | "livez" | "readyz", ..] => health::answer(server, path, query),
         ["version"] => Some(object(&server.version, parts)),
         ["metrics"] => Some(metrics(server)),
-        ["api"] | ["apis"] => Some(groups(server, words[0] == "api", parts)),
+        ["api" | "apis"] => Some(groups(server, words[0] == "api", parts)),
         ["api", version] => Some(resources(server, "", version, parts)),
         ["apis", group] => {
             server.registry.catalog().group(group).map(|g| object(&Discovery::group(group, g), parts))
@@ -115,7 +115,7 @@ fn resources(server: &Shared, group: &str, version: &str, parts: &Parts) -> Answ
 }
 
 /// `/`: every path that there is.
-fn root(server: &Shared, parts: &Parts) -> Option<Answer> {
+fn root(server: &Shared, parts: &Parts) -> Answer {
     let mut paths: Vec<String> = [
         "/.well-known/openid-configuration",
         "/api",
@@ -152,7 +152,7 @@ fn root(server: &Shared, parts: &Parts) -> Option<Answer> {
     paths.sort();
     paths.dedup();
     let value: Value = Value::Object([("paths", Value::from(paths))].into_iter().collect());
-    Some(object(&value, parts))
+    object(&value, parts)
 }
 
 fn version_path(gv: &GroupVersion) -> String {

@@ -2,19 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
-use rand::RngExt;
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Map, Status, Value};
 use sampan_store::{Entry, Event, EventKind, Revision};
-use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::shape::{self, Include};
+use super::watch_timers::{Fired, Timers};
 use crate::http_io::body::{Body, Pieces};
 use crate::http_io::media::{Encoding, Form};
 use crate::http_io::query::Query;
@@ -22,11 +20,6 @@ use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, ListOptions, WatchEvent, WatchEvents, WatchItem, at_revision, object};
 use crate::server::Shared;
 
-/// Watches without a timeout of their own end after this time and up to twice as much (upstream's
-/// `--min-request-timeout`), so that clients spread over servers anew.
-const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
-/// How often a watcher that wants bookmarks gets one.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How much may be gathered for one client before it is sent.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -55,21 +48,12 @@ pub(super) async fn answer(
         }
         Err(status) => return Err(status),
     };
-    let timeout = options
-        .timeout_seconds
-        .map_or_else(|| MIN_TIMEOUT.mul_f64(1.0 + rand::rng().random_range(0.0..1.0)), Duration::from_secs);
-    let now = Instant::now();
     let body = WatchBody {
         a: a.clone(),
         events,
-        form,
-        include,
-        plain: shape::is_stored_form(a, form),
+        how: Telling { form, include, plain: shape::is_stored_form(a, form) },
         first: true,
-        bookmarks: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(now + BOOKMARK_EVERY))),
-        deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
-        next_timer: now,
-        armed: None,
+        timers: Timers::new(options.timeout_seconds, options.bookmarks),
         just_sent: false,
         shutdown: Box::pin(server.shutdown.clone().cancelled_owned()),
         clock: Arc::clone(server),
@@ -84,19 +68,11 @@ pub(super) async fn answer(
 struct WatchBody {
     a: Attributes,
     events: WatchEvents,
-    form: Form,
-    include: Include,
-    /// Objects are told as they are stored.
-    plain: bool,
+    how: Telling,
     /// Nothing was told yet (a table's columns go with its first row).
     first: bool,
-    bookmarks: Option<Pin<Box<Sleep>>>,
-    deadline: Pin<Box<Sleep>>,
-    /// When the earlier of the two timers fires.
-    next_timer: Instant,
-    /// The task that they wake, once they were polled.
-    armed: Option<Waker>,
-    /// A piece was given at the last poll: the next poll comes from whoever sends it, not from a timer.
+    timers: Timers,
+    /// A piece was given at the last poll: this poll comes from whoever sends it, not from a timer.
     just_sent: bool,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     clock: Arc<Shared>,
@@ -115,10 +91,10 @@ impl Pieces for WatchBody {
         loop {
             let before = out.len();
             let this = &mut *self;
-            let (a, form, include, plain) = (&this.a, this.form, this.include, this.plain);
+            let (a, how) = (&this.a, this.how);
             let (first, clock) = (&mut this.first, &this.clock);
             let polled = this.events.poll_items(cx, &mut |item| {
-                tell(&mut out, a, item, Telling { form, include, plain }, first, clock);
+                tell(&mut out, a, item, how, first, clock);
             });
             match polled {
                 Poll::Ready(true) if out.len() < PIECE_BYTES && out.len() > before => {}
@@ -134,34 +110,26 @@ impl Pieces for WatchBody {
             self.just_sent = true;
             return Poll::Ready(Some(piece));
         }
-        let needs_no_timer = std::mem::take(&mut self.just_sent)
-            && !self.over
-            && self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-            && Instant::now() < self.next_timer
-            && !self.clock.shutdown.is_cancelled();
-        if needs_no_timer {
+        let by_sender = std::mem::take(&mut self.just_sent);
+        if by_sender && !self.over && self.timers.are_armed(cx) && !self.clock.shutdown.is_cancelled() {
             return Poll::Pending;
         }
-        self.armed = Some(cx.waker().clone());
-        if self.over
-            || self.deadline.as_mut().poll(cx).is_ready()
-            || self.shutdown.as_mut().poll(cx).is_ready()
-        {
+        if self.over || self.shutdown.as_mut().poll(cx).is_ready() {
             self.over = true;
             return Poll::Ready(None);
         }
-        if let Some(timer) = &mut self.bookmarks
-            && timer.as_mut().poll(cx).is_ready()
-        {
-            timer.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
-            // The timer must be polled again to wake this task.
-            let _ = timer.as_mut().poll(cx);
-            if let Some(revision) = self.events.progress() {
-                return Poll::Ready(Some(bookmark(&self.a, self.form, revision, false).into()));
+        while let Poll::Ready(fired) = self.timers.poll(cx) {
+            match (fired, self.events.progress()) {
+                (Fired::Deadline, _) => {
+                    self.over = true;
+                    return Poll::Ready(None);
+                }
+                (Fired::Bookmark, Some(revision)) => {
+                    return Poll::Ready(Some(bookmark(&self.a, self.how.form, revision, false).into()));
+                }
+                (Fired::Bookmark, None) => {}
             }
         }
-        let bookmark = self.bookmarks.as_ref().map_or(self.deadline.deadline(), |timer| timer.deadline());
-        self.next_timer = bookmark.min(self.deadline.deadline());
         Poll::Pending
     }
 }
@@ -195,10 +163,12 @@ impl Gathered {
     }
 }
 
+/// How objects are told.
 #[derive(Clone, Copy)]
 struct Telling {
     form: Form,
     include: Include,
+    /// As they are stored.
     plain: bool,
 }
 

@@ -4,7 +4,7 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{Status, Value};
 
 use super::lookup::SnapshotLookup;
-use super::write::{ATTEMPTS, CommitError, Written, format_time, metadata_errors};
+use super::write::{ATTEMPTS, CommitError, Written, format_time, keep_managed_fields, metadata_errors};
 use super::{Attributes, Registry, object};
 use crate::http_io::query::WriteOptions;
 use crate::{Context, Verb};
@@ -69,7 +69,7 @@ impl Registry {
 
         fill_system_fields(&mut new, &format_time(now));
         if !applied {
-            self.keep_managed_fields(a, options, None, &mut new, now, strategy.reset_fields())
+            keep_managed_fields(a, options, None, &mut new, now, strategy.reset_fields())
                 .map_err(CommitError::Status)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);

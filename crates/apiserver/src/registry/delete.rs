@@ -37,26 +37,21 @@ impl DeleteOptions {
         let mut errors = Vec::new();
         let mut dry_run: Vec<String> =
             query.all("dryRun").filter(|v| !v.is_empty()).map(str::to_owned).collect();
-        match body {
-            Some(body) => {
-                options.grace_period_seconds = body.get("gracePeriodSeconds").and_then(Value::as_i64);
-                options.propagation_policy =
-                    body.get("propagationPolicy").and_then(Value::as_str).map(str::to_owned);
-                options.orphan_dependents = body.get("orphanDependents").and_then(Value::as_bool);
-                let precondition =
-                    |field| body.at(&["preconditions", field]).and_then(Value::as_str).map(str::to_owned);
-                options.uid = precondition("uid");
-                options.resource_version = precondition("resourceVersion");
-                dry_run
-                    .extend(body.array_at(&["dryRun"]).iter().filter_map(Value::as_str).map(str::to_owned));
-            }
-            None => {
-                options.grace_period_seconds = query.integer("gracePeriodSeconds")?;
-                options.propagation_policy =
-                    query.has("propagationPolicy").then(|| query.get("propagationPolicy").to_owned());
-                options.orphan_dependents =
-                    query.has("orphanDependents").then(|| query.flag("orphanDependents"));
-            }
+        if let Some(body) = body {
+            options.grace_period_seconds = body.get("gracePeriodSeconds").and_then(Value::as_i64);
+            options.propagation_policy =
+                body.get("propagationPolicy").and_then(Value::as_str).map(str::to_owned);
+            options.orphan_dependents = body.get("orphanDependents").and_then(Value::as_bool);
+            let precondition =
+                |field| body.at(&["preconditions", field]).and_then(Value::as_str).map(str::to_owned);
+            options.uid = precondition("uid");
+            options.resource_version = precondition("resourceVersion");
+            dry_run.extend(body.array_at(&["dryRun"]).iter().filter_map(Value::as_str).map(str::to_owned));
+        } else {
+            options.grace_period_seconds = query.integer("gracePeriodSeconds")?;
+            options.propagation_policy =
+                query.has("propagationPolicy").then(|| query.get("propagationPolicy").to_owned());
+            options.orphan_dependents = query.has("orphanDependents").then(|| query.flag("orphanDependents"));
         }
         if let (Some(policy), Some(_)) = (&options.propagation_policy, options.orphan_dependents) {
             errors.push(FieldError::invalid(
@@ -267,7 +262,7 @@ fn plan(
         // Grace may only become shorter.
         match options.grace_period_seconds {
             Some(asked) if asked < left.unwrap_or(0) => {
-                mark(&mut object, format, now, if asked < 0 { 1 } else { asked }, false)
+                mark(&mut object, format, now, if asked < 0 { 1 } else { asked }, false);
             }
             _ if !finalizers_changed => return Plan::Wait,
             _ => {}

@@ -57,9 +57,8 @@ fn patch_error(error: patch::Error) -> Status {
         patch::Error::TooLarge(message) => {
             Status::failure(413, sampan_model::Reason::RequestEntityTooLarge, message)
         }
-        patch::Error::Unprocessable(message) => {
-            Status::failure(422, sampan_model::Reason::Invalid, message).with_details(Default::default())
-        }
+        patch::Error::Unprocessable(message) => Status::failure(422, sampan_model::Reason::Invalid, message)
+            .with_details(sampan_model::status::Details::default()),
         patch::Error::Internal(message) => Status::unknown(message),
     }
 }

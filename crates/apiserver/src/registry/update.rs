@@ -10,8 +10,8 @@ use sampan_store::Entry;
 use super::lookup::SnapshotLookup;
 use super::patching::patched;
 use super::write::{
-    ATTEMPTS, CommitError, Written, format_time, managed_error, manager, metadata_errors,
-    metadata_update_errors,
+    ATTEMPTS, CommitError, Written, format_time, keep_managed_fields, managed_error, manager,
+    metadata_errors, metadata_update_errors,
 };
 use super::{Attributes, Registry, object};
 use crate::http_io::query::WriteOptions;
@@ -142,14 +142,14 @@ impl Registry {
         let stored = object::parse(entry).map_err(fail)?;
         let existing = object::from_storage(&a.resource, stored.clone());
 
-        let mut new = self.next(a, rules, &cx, &existing, change, options).map_err(fail)?;
+        let mut new = next(a, rules, &cx, &existing, change, options).map_err(fail)?;
         check_name(a, &mut new).map_err(fail)?;
         super::create::check_namespace(a, &mut new).map_err(fail)?;
         let replaces = matches!(change, Change::Replace(_));
         check_identity(a, rules.strategy, replaces, &new, &stored, entry).map_err(fail)?;
         if !matches!(change, Change::Apply(_)) {
             let reset = rules.strategy.reset_fields();
-            self.keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
+            keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);
         self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).map_err(fail)?;
@@ -162,93 +162,6 @@ impl Registry {
             None => bytes,
         };
         Ok(Written { object: bytes, created: false, warnings: cx.take_warnings() })
-    }
-
-    /// The object as the client wants it, in the version of the request: decoded and defaulted.
-    fn next(
-        &self,
-        a: &Attributes,
-        rules: Rules<'_>,
-        cx: &Context<'_>,
-        existing: &Value,
-        change: &Change,
-        options: &WriteOptions,
-    ) -> Result<Value, Status> {
-        let projected = rules.projection.map(|p| p.read(existing)).transpose()?;
-        let base = projected.as_ref().unwrap_or(existing);
-        let mut new = match change {
-            Change::Replace(body) => body.clone(),
-            Change::Patch(patch_type, body) => patched(rules.schema, base, *patch_type, body, cx, options)?,
-            Change::Apply(config) => return self.applied(a, rules, cx, existing, config, options),
-        };
-        match rules.projection {
-            None => {
-                default(a, &mut new);
-                Ok(new)
-            }
-            Some(projection) => {
-                let errors = projection.validate(&new);
-                if !errors.is_empty() {
-                    return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
-                }
-                let mut object = existing.clone();
-                projection.write(&mut object, &new)?;
-                object.set_meta("resourceVersion", new.resource_version().to_owned());
-                if !new.uid().is_empty() {
-                    object.set_meta("uid", new.uid().to_owned());
-                }
-                Ok(object)
-            }
-        }
-    }
-
-    fn applied(
-        &self,
-        a: &Attributes,
-        rules: Rules<'_>,
-        cx: &Context<'_>,
-        existing: &Value,
-        config: &Value,
-        options: &WriteOptions,
-    ) -> Result<Value, Status> {
-        let mut config = config.clone();
-        let given = config.resource_version().to_owned();
-        if let Some(projection) = rules.projection {
-            let errors = projection.validate(&config);
-            if !errors.is_empty() {
-                return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
-            }
-            let mut object = Value::Object(sampan_model::Map::new());
-            object::set_type(&a.resource, &mut object);
-            object.set_meta("name", a.name.clone());
-            object.set_meta("namespace", a.namespace.clone());
-            projection.write(&mut object, &config)?;
-            config = object;
-        } else if let Some(meta) =
-            config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
-        {
-            meta.remove("resourceVersion");
-        }
-        let gv = a.resource.group_version().to_string();
-        let manager = manager(a, options, &gv);
-        let now = format_time(cx.now);
-        let reset = rules.strategy.reset_fields();
-        let schema = &a.resource.schema;
-        let merged = managed::apply(
-            schema,
-            Some(existing),
-            config,
-            &manager,
-            options.force == Some(true),
-            &now,
-            reset,
-        )
-        .map_err(managed_error)?;
-        let mut new = decode::value(schema, merged).map_err(|e| Status::bad_request(e.to_string()))?.value;
-        let version = if given.is_empty() { existing.resource_version().to_owned() } else { given };
-        new.set_meta("resourceVersion", version);
-        default(a, &mut new);
-        Ok(new)
     }
 
     /// Admission, strategy, validation: everything between the new object and the commit.
@@ -283,6 +196,84 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// The object as the client wants it, in the version of the request: decoded and defaulted.
+fn next(
+    a: &Attributes,
+    rules: Rules<'_>,
+    cx: &Context<'_>,
+    existing: &Value,
+    change: &Change,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let projected = rules.projection.map(|p| p.read(existing)).transpose()?;
+    let base = projected.as_ref().unwrap_or(existing);
+    let mut new = match change {
+        Change::Replace(body) => body.clone(),
+        Change::Patch(patch_type, body) => patched(rules.schema, base, *patch_type, body, cx, options)?,
+        Change::Apply(config) => return applied(a, rules, cx, existing, config, options),
+    };
+    match rules.projection {
+        None => {
+            default(a, &mut new);
+            Ok(new)
+        }
+        Some(projection) => {
+            let errors = projection.validate(&new);
+            if !errors.is_empty() {
+                return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
+            }
+            let mut object = existing.clone();
+            projection.write(&mut object, &new)?;
+            object.set_meta("resourceVersion", new.resource_version().to_owned());
+            if !new.uid().is_empty() {
+                object.set_meta("uid", new.uid().to_owned());
+            }
+            Ok(object)
+        }
+    }
+}
+
+fn applied(
+    a: &Attributes,
+    rules: Rules<'_>,
+    cx: &Context<'_>,
+    existing: &Value,
+    config: &Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let mut config = config.clone();
+    let given = config.resource_version().to_owned();
+    if let Some(projection) = rules.projection {
+        let errors = projection.validate(&config);
+        if !errors.is_empty() {
+            return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
+        }
+        let mut object = Value::Object(sampan_model::Map::new());
+        object::set_type(&a.resource, &mut object);
+        object.set_meta("name", a.name.clone());
+        object.set_meta("namespace", a.namespace.clone());
+        projection.write(&mut object, &config)?;
+        config = object;
+    } else if let Some(meta) =
+        config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
+    {
+        meta.remove("resourceVersion");
+    }
+    let gv = a.resource.group_version().to_string();
+    let manager = manager(a, options, &gv);
+    let now = format_time(cx.now);
+    let reset = rules.strategy.reset_fields();
+    let schema = &a.resource.schema;
+    let merged =
+        managed::apply(schema, Some(existing), config, &manager, options.force == Some(true), &now, reset)
+            .map_err(managed_error)?;
+    let mut new = decode::value(schema, merged).map_err(|e| Status::bad_request(e.to_string()))?.value;
+    let version = if given.is_empty() { existing.resource_version().to_owned() } else { given };
+    new.set_meta("resourceVersion", version);
+    default(a, &mut new);
+    Ok(new)
 }
 
 /// uid and resourceVersion that the client gave must be the object's. (In a patch the uid is a field like any other,

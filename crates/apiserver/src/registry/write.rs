@@ -40,22 +40,6 @@ pub(super) enum CommitError {
 pub(super) use sampan_model::time::format_time;
 
 impl Registry {
-    /// Writes down in `new.metadata.managedFields` who set which field.
-    pub(super) fn keep_managed_fields(
-        &self,
-        a: &Attributes,
-        options: &WriteOptions,
-        old: Option<&Value>,
-        new: &mut Value,
-        now: Timestamp,
-        reset: Option<&managed::FieldSet>,
-    ) -> Result<(), Status> {
-        let api_version = a.resource.group_version().to_string();
-        let manager = manager(a, options, &api_version);
-        managed::update(&a.resource.schema, old, new, &manager, &format_time(now), reset)
-            .map_err(managed_error)
-    }
-
     /// Commits `object` (in the stored version, complete) and what the strategies add to it.
     pub(super) async fn commit(
         &self,
@@ -92,6 +76,20 @@ impl Registry {
             Err(error) => Err(CommitError::Status(store_error(&error))),
         }
     }
+}
+
+/// Writes down in `new.metadata.managedFields` who set which field.
+pub(super) fn keep_managed_fields(
+    a: &Attributes,
+    options: &WriteOptions,
+    old: Option<&Value>,
+    new: &mut Value,
+    now: Timestamp,
+    reset: Option<&managed::FieldSet>,
+) -> Result<(), Status> {
+    let api_version = a.resource.group_version().to_string();
+    let manager = manager(a, options, &api_version);
+    managed::update(&a.resource.schema, old, new, &manager, &format_time(now), reset).map_err(managed_error)
 }
 
 /// The bytes of an object to be stored.
