@@ -1,3 +1,5 @@
+//! Bodies, and what becomes of them.
+
 use sampan_model::Value;
 
 use super::*;

@@ -159,6 +159,13 @@ impl<'a> Definitions<'a> {
                 };
                 map.insert("x-kubernetes-list-type", list_type);
             }
+            // What may be anything has no type; some of the machinery's types are said to be objects.
+            Shape::Any => {
+                if matches!(name, Some(well_known::RAW_EXTENSION | well_known::FIELDS_V1 | well_known::PATCH))
+                {
+                    map.insert("type", "object");
+                }
+            }
             shape => scalar(shape, self.dialect, &mut map),
         }
         if ty.nullable && self.dialect == Dialect::V3 {

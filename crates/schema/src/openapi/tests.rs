@@ -1,3 +1,5 @@
+//! What the documents say, and that nothing they refer to is missing.
+
 use sampan_model::{GroupVersion, GroupVersionKind, Value};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Patches, and what they make of objects.
+
 use proptest::prelude::*;
 use sampan_model::Value;
 
