@@ -76,6 +76,7 @@ pub fn objects() -> Vec<(GroupVersionResource, Value)> {
         }
     }
     objects.extend(PRIORITIES.iter().map(api_service));
+    objects.extend(NAMESPACES.map(default_account));
     objects.push(service_cidr());
     objects.push(kubernetes_service());
     objects
@@ -112,6 +113,17 @@ fn api_service(served: &Served) -> (GroupVersionResource, Value) {
         spec.insert("versionPriority", served.version_priority);
     }
     typed(object, "apiservices", "apiregistration.k8s.io", "v1", "APIService")
+}
+
+/// The namespaces of a new cluster.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// The account that pods of a namespace run as, so that a new cluster takes pods before any controller runs.
+fn default_account(namespace: &str) -> (GroupVersionResource, Value) {
+    let mut object = Value::default();
+    object.set_meta("name", "default");
+    object.set_meta("namespace", namespace);
+    typed(object, "serviceaccounts", "", "v1", "ServiceAccount")
 }
 
 fn service_cidr() -> (GroupVersionResource, Value) {

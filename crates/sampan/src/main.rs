@@ -19,6 +19,10 @@ use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 
+/// See the reason in the table of dependencies, and the figures in `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {

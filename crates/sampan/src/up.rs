@@ -40,18 +40,21 @@ pub(crate) fn run(options: &Up) -> Result<()> {
     // Reading the resource table and opening the store take about as long, and need nothing of each other.
     let catalog = thread::spawn(|| {
         let types = sampan_builtins::types();
-        Catalog::new(sampan_builtins::resources(&types))
+        let resources = sampan_builtins::resources(&types);
+        let documents = openapi::Documents::new(types, resources.iter());
+        (Catalog::new(resources), documents)
     });
     let store = open_store(&dir, options.store)?;
     let _ = random.join();
     let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
-    let catalog = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
+    let (catalog, documents) = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome = runtime.block_on(serve(options, &dir, &pki, Arc::clone(&store), catalog, started));
+    let outcome =
+        runtime.block_on(serve(options, &dir, &pki, Arc::clone(&store), catalog, documents, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
@@ -81,6 +84,7 @@ async fn serve(
     pki: &Pki,
     store: Arc<Embedded>,
     catalog: Catalog,
+    documents: openapi::Documents,
     started: Instant,
 ) -> Result<()> {
     let signals = signals::Signals::listen()?;
@@ -95,7 +99,7 @@ async fn serve(
         catalog,
         admission: sampan_builtins::admission::plugins(),
         authorizer,
-        openapi: Arc::new(openapi::Documents),
+        openapi: Arc::new(documents),
         version: version::info(),
         clock: jiff::Timestamp::now,
         max_in_flight: MAX_IN_FLIGHT,

@@ -1,0 +1,187 @@
+//! kubectl, as people type it.
+
+use sampan_tests::Cluster;
+use sampan_tests::tools::Kubectl;
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: main, image: example.org/image:1, ports: [{containerPort: 80}]}
+";
+
+/// Runs `test` with each kubectl, in a namespace of its own.
+fn with_each(test: impl Fn(&Kubectl, &str)) {
+    let cluster = Cluster::start();
+    for (i, kubectl) in Kubectl::all(&cluster).iter().enumerate() {
+        let namespace = format!("n{i}");
+        kubectl.run(&["create", "namespace", &namespace]);
+        test(kubectl, &namespace);
+    }
+}
+
+#[test]
+fn version_names_a_server_that_it_understands() {
+    with_each(|kubectl, _| {
+        let text = kubectl.run(&["version"]);
+        assert!(text.contains("Server Version: v1.36."), "{text}");
+    });
+}
+
+#[test]
+fn objects_are_created_and_shown_in_every_form() {
+    with_each(|kubectl, n| {
+        kubectl.run(&["-n", n, "create", "configmap", "a", "--from-literal=key=value"]);
+        kubectl.run(&["-n", n, "create", "secret", "generic", "s", "--from-literal=password=1234"]);
+        kubectl.run(&["-n", n, "create", "deployment", "d", "--image=example.org/image:1"]);
+        let table = kubectl.run(&["-n", n, "get", "configmap"]);
+        assert!(table.starts_with("NAME"), "{table}");
+        assert!(table.contains("\na "), "{table}");
+        let wide = kubectl.run(&["-n", n, "get", "deployments", "-o", "wide"]);
+        assert!(wide.contains("SELECTOR") && wide.contains("app=d"), "{wide}");
+        let rows: [(&[&str], &str); 6] = [
+            (&["-o", "name"], "configmap/a"),
+            (&["-o", "jsonpath={.data.key}"], "value"),
+            (&["-o", "json"], "\"key\": \"value\""),
+            (&["-o", "yaml"], "key: value"),
+            (&["-o", "custom-columns=N:.metadata.name"], "a"),
+            (&["-o", "go-template={{.data.key}}"], "value"),
+        ];
+        for (form, want) in rows {
+            let text = kubectl.run(&[&["-n", n, "get", "configmap", "a"], form].concat());
+            assert!(text.contains(want), "{form:?}: {text}");
+        }
+        let described = kubectl.run(&["-n", n, "describe", "deployment", "d"]);
+        assert!(described.contains("example.org/image:1"), "{described}");
+    });
+}
+
+#[test]
+fn apply_on_the_client_and_on_the_server_change_what_changed() {
+    with_each(|kubectl, n| {
+        let created = kubectl.apply(&["-n", n, "apply", "-f", "-"], DEPLOYMENT);
+        assert_eq!(created.trim(), "deployment.apps/web created");
+        let same = kubectl.apply(&["-n", n, "apply", "-f", "-"], DEPLOYMENT);
+        assert_eq!(same.trim(), "deployment.apps/web unchanged");
+        let changed = DEPLOYMENT.replace("image:1", "image:2");
+        let configured = kubectl.apply(&["-n", n, "apply", "-f", "-"], &changed);
+        assert_eq!(configured.trim(), "deployment.apps/web configured");
+        kubectl.run(&["-n", n, "delete", "deployment", "web"]);
+        let applied = kubectl.apply(&["-n", n, "apply", "--server-side", "-f", "-"], DEPLOYMENT);
+        assert_eq!(applied.trim(), "deployment.apps/web serverside-applied");
+        let other = ["-n", n, "apply", "--server-side", "--field-manager=other", "-f", "-"];
+        let conflict = kubectl.fail(&other, &changed);
+        assert!(conflict.contains("Apply failed with 1 conflict"), "{conflict}");
+        kubectl.apply(&[&other[..], &["--force-conflicts"]].concat(), &changed);
+        let image = "jsonpath={.spec.template.spec.containers[0].image}";
+        assert_eq!(kubectl.run(&["-n", n, "get", "deployment", "web", "-o", image]), "example.org/image:2");
+    });
+}
+
+#[test]
+fn a_difference_is_shown_before_it_is_applied() {
+    with_each(|kubectl, n| {
+        kubectl.apply(&["-n", n, "apply", "-f", "-"], DEPLOYMENT);
+        let output =
+            kubectl.run_with(&["-n", n, "diff", "-f", "-"], &DEPLOYMENT.replace("image:1", "image:2"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("+      - image: example.org/image:2"), "{text}");
+    });
+}
+
+#[test]
+fn objects_are_patched_labelled_annotated_scaled_and_replaced() {
+    with_each(|kubectl, n| {
+        kubectl.apply(&["-n", n, "create", "-f", "-"], DEPLOYMENT);
+        kubectl.run(&["-n", n, "patch", "deployment", "web", "-p", r#"{"spec":{"paused":true}}"#]);
+        kubectl.run(&[
+            "-n",
+            n,
+            "patch",
+            "deployment",
+            "web",
+            "--type=json",
+            "-p",
+            r#"[{"op":"replace","path":"/spec/paused","value":false}]"#,
+        ]);
+        kubectl.run(&["-n", n, "label", "deployment", "web", "tier=front"]);
+        kubectl.run(&["-n", n, "annotate", "deployment", "web", "note=x"]);
+        kubectl.run(&["-n", n, "scale", "deployment", "web", "--replicas=5"]);
+        kubectl.run(&["-n", n, "set", "image", "deployment/web", "main=example.org/image:3"]);
+        let form = "jsonpath={.spec.replicas} {.metadata.labels.tier} {.metadata.annotations.note} {.spec.template.spec.containers[0].image}";
+        let text = kubectl.run(&["-n", n, "get", "deployment", "web", "-o", form]);
+        assert_eq!(text, "5 front x example.org/image:3");
+        let json = kubectl.run(&["-n", n, "get", "deployment", "web", "-o", "json"]);
+        kubectl.apply(&["-n", n, "replace", "-f", "-"], &json.replace("\"replicas\": 5", "\"replicas\": 4"));
+        let stale = kubectl.fail(&["-n", n, "replace", "-f", "-"], &json);
+        assert!(stale.contains("the object has been modified"), "{stale}");
+        let selected = kubectl.run(&["-n", n, "get", "deployments", "-l", "tier=front", "-o", "name"]);
+        assert_eq!(selected.trim(), "deployment.apps/web");
+    });
+}
+
+#[test]
+fn a_wait_ends_when_the_object_is_deleted() {
+    with_each(|kubectl, n| {
+        kubectl.run(&["-n", n, "create", "configmap", "a"]);
+        kubectl.run(&["-n", n, "delete", "configmap", "a", "--wait=false"]);
+        kubectl.run(&["-n", n, "wait", "--for=delete", "configmap/a", "--timeout=20s"]);
+        let gone = kubectl.fail(&["-n", n, "get", "configmap", "a"], "");
+        assert!(gone.contains("Error from server (NotFound): configmaps \"a\" not found"), "{gone}");
+    });
+}
+
+#[test]
+fn what_the_server_has_can_be_listed_and_explained() {
+    with_each(|kubectl, _| {
+        let versions = kubectl.run(&["api-versions"]);
+        for version in ["v1", "apps/v1", "rbac.authorization.k8s.io/v1", "resource.k8s.io/v1"] {
+            assert!(versions.lines().any(|line| line == version), "{version}: {versions}");
+        }
+        let resources = kubectl.run(&["api-resources"]);
+        for word in ["deployments", "customresourcedefinitions", "ipaddresses"] {
+            assert!(resources.contains(word), "{word}: {resources}");
+        }
+        for (field, want) in [
+            ("pod.spec.containers.resources", "ResourceRequirements"),
+            ("deployment.spec.strategy.rollingUpdate.maxSurge", "IntOrString"),
+        ] {
+            let text = kubectl.run(&["explain", field]);
+            assert!(text.contains(want) && text.contains("DESCRIPTION"), "{field}: {text}");
+        }
+    });
+}
+
+#[test]
+fn unknown_fields_are_refused_and_invalid_values_told_with_their_path() {
+    with_each(|kubectl, n| {
+        let unknown = DEPLOYMENT.replace("replicas: 2", "replica: 2");
+        let refused = kubectl.fail(&["-n", n, "create", "-f", "-"], &unknown);
+        assert!(refused.contains("unknown field \"spec.replica\""), "{refused}");
+        let invalid = DEPLOYMENT.replace("name: main, image: example.org/image:1", "name: Main, image: i");
+        let refused = kubectl.fail(&["-n", n, "create", "-f", "-"], &invalid);
+        assert!(
+            refused.contains("spec.template.spec.containers[0].name: Invalid value: \"Main\""),
+            "{refused}"
+        );
+    });
+}
+
+#[test]
+fn rollouts_events_and_permissions_can_be_asked_for() {
+    with_each(|kubectl, n| {
+        kubectl.apply(&["-n", n, "apply", "-f", "-"], DEPLOYMENT);
+        let history = kubectl.run(&["-n", n, "rollout", "history", "deployment/web"]);
+        assert!(history.contains("deployment.apps/web"), "{history}");
+        let none = kubectl.run_with(&["-n", n, "events"], "");
+        assert!(none.status.success(), "{}", String::from_utf8_lossy(&none.stderr));
+    });
+}

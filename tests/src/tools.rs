@@ -1,0 +1,115 @@
+//! Clients that are no crates: found where `scripts/test` puts them, or on this machine. Their tests are
+//! skipped, with one line that says so, where there are none.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::Cluster;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand in a folder of the repository")
+}
+
+fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// One kubectl.
+#[derive(Debug, Clone)]
+pub struct Kubectl {
+    path: PathBuf,
+    kubeconfig: PathBuf,
+    cache: PathBuf,
+}
+
+impl Kubectl {
+    /// Every kubectl to test with: those that `SAMPAN_KUBECTL` names (separated by colons), else that of
+    /// `scripts/test`, else that on the path. Says so when there is none.
+    pub fn all(cluster: &Cluster) -> Vec<Self> {
+        let named = std::env::var_os("SAMPAN_KUBECTL");
+        let paths: Vec<PathBuf> = match &named {
+            Some(list) => std::env::split_paths(list).collect(),
+            None => vec![tools().join("bin/kubectl"), "kubectl".into()],
+        };
+        let mut found: Vec<Self> = paths
+            .into_iter()
+            .filter(|path| runs(path, &["version", "--client"]))
+            .map(|path| Self {
+                path,
+                kubeconfig: cluster.kubeconfig(),
+                cache: cluster.data_dir().join("kubectl-cache"),
+            })
+            .collect();
+        if named.is_none() {
+            found.truncate(1);
+        }
+        if found.is_empty() {
+            eprintln!("skipped: there is no kubectl (scripts/test installs one)");
+        }
+        found
+    }
+
+    /// Runs it; `input` goes to its standard input.
+    pub fn run_with(&self, args: &[&str], input: &str) -> Output {
+        use std::io::Write as _;
+        let mut child = Command::new(&self.path)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .arg("--cache-dir")
+            .arg(&self.cache)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl can be started");
+        // A command that reads nothing closes its end first.
+        let _ = child.stdin.take().expect("standard input is piped").write_all(input.as_bytes());
+        child.wait_with_output().expect("kubectl ends")
+    }
+
+    /// Runs it, and answers what it printed; panics when it fails.
+    #[track_caller]
+    pub fn apply(&self, args: &[&str], input: &str) -> String {
+        let output = self.run_with(args, input);
+        assert!(
+            output.status.success(),
+            "{} {args:?}: {}",
+            self.path.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs it without input, and answers what it printed; panics when it fails.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> String {
+        self.apply(args, "")
+    }
+
+    /// Runs it, and answers what it complained about; panics when it succeeds.
+    #[track_caller]
+    pub fn fail(&self, args: &[&str], input: &str) -> String {
+        let output = self.run_with(args, input);
+        assert!(!output.status.success(), "{args:?} was to fail");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// A Python that has the official client; says so when there is none.
+pub fn python_with_client() -> Option<PathBuf> {
+    let path = tools().join("bin/python");
+    if runs(&path, &["-c", "import kubernetes"]) {
+        return Some(path);
+    }
+    eprintln!("skipped: there is no Python with the package `kubernetes` (scripts/test installs one)");
+    None
+}
+
+/// Whether a program is there and content with these arguments.
+pub fn runs(path: &Path, args: &[&str]) -> bool {
+    let mut command = Command::new(path);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
