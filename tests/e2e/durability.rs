@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use sampan_tests::Cluster;
 use tokio::sync::mpsc;
 
@@ -59,8 +59,13 @@ async fn nothing_acknowledged_is_lost_when_it_is_killed_twenty_times_under_load(
         let api: Api<ConfigMap> = Api::default_namespaced(cluster.client().await);
         let list = api.list(&ListParams::default()).await.unwrap();
         let there: BTreeSet<String> = list.items.into_iter().filter_map(|c| c.metadata.name).collect();
-        let lost: Vec<_> = all.difference(&there).collect();
-        assert!(lost.is_empty(), "round {round}: {} of {} are lost: {lost:?}", lost.len(), all.len());
+        let missing: Vec<_> = all.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "round {round}: {} of {} are lost: {missing:?}",
+            missing.len(),
+            all.len()
+        );
         // What was written and not acknowledged may be there: at most one a writer and round.
         assert!(there.len() <= all.len() + (round + 1) * WRITERS, "round {round}: too many objects");
     }
@@ -73,7 +78,7 @@ async fn a_watch_resumes_after_a_restart_from_a_revision_of_before() {
     let first = api.create(&PostParams::default(), &config_map("first")).await.unwrap();
     let revision = first.metadata.resource_version.unwrap();
     api.create(&PostParams::default(), &config_map("second")).await.unwrap();
-    api.delete("first", &Default::default()).await.unwrap();
+    api.delete("first", &DeleteParams::default()).await.unwrap();
     cluster.stop();
     cluster.restart().unwrap();
     let api: Api<ConfigMap> = Api::default_namespaced(cluster.client().await);

@@ -127,7 +127,7 @@ async fn a_reflector_sees_what_happened_while_the_server_was_away() {
             events.next().await.expect("a watcher never ends");
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the reflector reconnects");
+    tokio::time::timeout(Duration::from_mins(1), wait).await.expect("the reflector reconnects");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! How the binary starts and ends, and what it tells its user.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -50,7 +51,7 @@ async fn sigterm_ends_watches_that_are_open() {
     let mut cluster = Cluster::start();
     let api: Api<ConfigMap> = Api::default_namespaced(cluster.client().await);
     let mut watch = api.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-    api.create(&Default::default(), &config_map("a")).await.unwrap();
+    api.create(&kube::api::PostParams::default(), &config_map("a")).await.unwrap();
     assert!(watch.try_next().await.unwrap().is_some());
     let ended = tokio::task::spawn_blocking(move || cluster.stop()).await.unwrap();
     assert!(ended.status.success(), "{ended:?}");
@@ -120,7 +121,6 @@ fn what_is_not_part_of_this_version_is_said() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    use std::io::{BufRead as _, BufReader};
     let lines: Vec<String> =
         BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).take(3).collect();
     child.kill().unwrap();

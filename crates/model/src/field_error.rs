@@ -65,6 +65,8 @@ pub struct FieldError {
     pub bad_value: Value,
     /// The rest of the sentence.
     pub detail: String,
+    /// How the value is written, where that is not its JSON: a Go struct has its fields in their own order.
+    pub shown: Option<String>,
 }
 
 impl FieldError {
@@ -74,7 +76,7 @@ impl FieldError {
         bad_value: Value,
         detail: impl Into<String>,
     ) -> Self {
-        Self { error_type, field: field.to_string(), bad_value, detail: detail.into() }
+        Self { error_type, field: field.to_string(), bad_value, detail: detail.into(), shown: None }
     }
 
     /// A field is missing. `detail` may be empty.
@@ -155,6 +157,13 @@ impl FieldError {
         Self::new(ErrorType::Internal, field, Value::Null, detail)
     }
 
+    /// The same with the value written like this.
+    #[must_use]
+    pub fn showing(mut self, shown: String) -> Self {
+        self.shown = Some(shown);
+        self
+    }
+
     /// The sentence without the field.
     pub fn body(&self) -> String {
         let mut text = self.error_type.text().to_owned();
@@ -162,9 +171,10 @@ impl FieldError {
             ErrorType::Required | ErrorType::Forbidden | ErrorType::TooLong | ErrorType::Internal => {}
             _ => {
                 text.push_str(": ");
-                text.push_str(&match &self.bad_value {
-                    Value::String(s) => go_quote(s),
-                    value => value.to_json(),
+                text.push_str(&match (&self.shown, &self.bad_value) {
+                    (Some(shown), _) => shown.clone(),
+                    (None, Value::String(s)) => go_quote(s),
+                    (None, value) => value.to_json(),
                 });
             }
         }

@@ -81,7 +81,7 @@ fn int(value: u64) -> Value {
 }
 
 fn error(error_type: ErrorType, field: &str, bad_value: Value, detail: String) -> FieldError {
-    FieldError { error_type, field: field.to_owned(), bad_value, detail }
+    FieldError { error_type, field: field.to_owned(), bad_value, detail, shown: None }
 }
 
 /// A complaint that upstream does not tie to a field.

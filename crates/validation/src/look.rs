@@ -251,6 +251,12 @@ pub(crate) fn go_struct<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Object(fields.into_iter().map(|(k, v)| (Str::from(k), v)).collect())
 }
 
+/// A Go struct as messages show it: its fields in the order of their declaration.
+pub(crate) fn go_struct_text<const N: usize>(fields: [(&str, Value); N]) -> String {
+    let fields = fields.map(|(name, value)| format!("{}:{}", Value::from(name).to_json(), value.to_json()));
+    format!("{{{}}}", fields.join(","))
+}
+
 /// A map of strings to strings as a tree.
 pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     go_struct(fields)

@@ -4,7 +4,7 @@ use sampan_model::int_or_string::{validate_non_negative_int_or_percent, validate
 use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::apps::{prepare_create, prepare_status, prepare_update};
-use crate::look::{Errors, Look, go_struct, non_negative, one_of};
+use crate::look::{Errors, Look, go_struct_text, non_negative, one_of};
 use crate::selector::label_selector;
 use crate::strategy::zero_counts;
 use crate::{KindRules, PartRules};
@@ -40,13 +40,14 @@ pub fn validate_budget(budget: &Value) -> Vec<FieldError> {
     let mut e = Errors::new();
     let (spec, p) = (budget.sub("spec"), FieldPath::field("spec"));
     if spec.has("minAvailable") && spec.has("maxUnavailable") {
-        let shown = go_struct([
+        let shown = go_struct_text([
             ("MinAvailable", spec.sub("minAvailable").clone()),
             ("Selector", spec.sub("selector").clone()),
             ("MaxUnavailable", spec.sub("maxUnavailable").clone()),
             ("UnhealthyPodEvictionPolicy", spec.sub("unhealthyPodEvictionPolicy").clone()),
         ]);
-        e.push(FieldError::invalid(p, shown, "minAvailable and maxUnavailable cannot be both set"));
+        let why = "minAvailable and maxUnavailable cannot be both set";
+        e.push(FieldError::invalid(p, Value::Null, why).showing(shown));
     }
     for field in ["minAvailable", "maxUnavailable"] {
         if let Some(value) = spec.opt(field) {

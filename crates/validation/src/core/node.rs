@@ -142,13 +142,13 @@ fn taints(e: &mut Errors, p: FieldPath<'_>, taints: &[Value]) {
             e.push(not_supported(p.child("effect"), effect, &EFFECTS));
         }
         if taints[..i].iter().any(|t| t.s("key") == key && t.s("effect") == effect) {
-            let shown = crate::look::go_struct([
+            let shown = crate::look::go_struct_text([
                 ("Key", key.into()),
                 ("Value", taint.s("value").into()),
                 ("Effect", effect.into()),
                 ("TimeAdded", taint.sub("timeAdded").clone()),
             ]);
-            let mut error = FieldError::duplicate(p, shown);
+            let mut error = FieldError::duplicate(p, Value::Null).showing(shown);
             "taints must be unique by key and effect pair".clone_into(&mut error.detail);
             e.push(error);
         }

@@ -105,10 +105,6 @@ fn warnings(w: &mut Vec<String>, p: FieldPath<'_>, pod: &Value, is_template: boo
         env(w, p.child("env"), container.list("env"));
     });
     ports(w, at, spec);
-    if spec.opt_num("terminationGracePeriodSeconds").is_some_and(|s| s < 0) {
-        let at = at.child("terminationGracePeriodSeconds");
-        w.push(format!("{at}: must be >= 0; negative values are invalid and will be treated as 1"));
-    }
     for kind in ["podAffinity", "podAntiAffinity"] {
         let terms = spec.sub("affinity").sub(kind);
         let at = at.child("affinity");

@@ -226,7 +226,7 @@ fn port_conflicts(e: &mut Errors, p: FieldPath<'_>, ports: &[Value], kind: &str)
     }
     for (i, port) in ports.iter().enumerate() {
         if taken(i, "port") {
-            let shown = crate::look::go_struct([
+            let shown = crate::look::go_struct_text([
                 ("Name", "".into()),
                 ("Protocol", port.s("protocol").into()),
                 ("AppProtocol", Value::Null),
@@ -234,7 +234,7 @@ fn port_conflicts(e: &mut Errors, p: FieldPath<'_>, ports: &[Value], kind: &str)
                 ("TargetPort", 0.into()),
                 ("NodePort", 0.into()),
             ]);
-            e.push(FieldError::duplicate(p.index(i), shown));
+            e.push(FieldError::duplicate(p.index(i), Value::Null).showing(shown));
         }
     }
 }
