@@ -17,12 +17,15 @@ spec:
       - {name: main, image: example.org/image:1, ports: [{containerPort: 80}]}
 ";
 
+const CONFIG_MAP: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {key: value}}";
+
 /// Runs `test` with each kubectl, in a namespace of its own.
 fn with_each(test: impl Fn(&Kubectl, &str)) {
     let cluster = Cluster::start();
     for (i, kubectl) in Kubectl::all(&cluster).iter().enumerate() {
         let namespace = format!("n{i}");
-        kubectl.run(&["create", "namespace", &namespace]);
+        let manifest = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
+        kubectl.apply(&["create", "-f", "-"], &manifest);
         test(kubectl, &namespace);
     }
 }
@@ -38,14 +41,13 @@ fn version_names_a_server_that_it_understands() {
 #[test]
 fn objects_are_created_and_shown_in_every_form() {
     with_each(|kubectl, n| {
-        kubectl.run(&["-n", n, "create", "configmap", "a", "--from-literal=key=value"]);
-        kubectl.run(&["-n", n, "create", "secret", "generic", "s", "--from-literal=password=1234"]);
-        kubectl.run(&["-n", n, "create", "deployment", "d", "--image=example.org/image:1"]);
+        kubectl.apply(&["-n", n, "create", "-f", "-"], CONFIG_MAP);
+        kubectl.apply(&["-n", n, "create", "-f", "-"], DEPLOYMENT);
         let table = kubectl.run(&["-n", n, "get", "configmap"]);
         assert!(table.starts_with("NAME"), "{table}");
         assert!(table.contains("\na "), "{table}");
         let wide = kubectl.run(&["-n", n, "get", "deployments", "-o", "wide"]);
-        assert!(wide.contains("SELECTOR") && wide.contains("app=d"), "{wide}");
+        assert!(wide.contains("SELECTOR") && wide.contains("app=web"), "{wide}");
         let rows: [(&[&str], &str); 6] = [
             (&["-o", "name"], "configmap/a"),
             (&["-o", "jsonpath={.data.key}"], "value"),
@@ -58,7 +60,7 @@ fn objects_are_created_and_shown_in_every_form() {
             let text = kubectl.run(&[&["-n", n, "get", "configmap", "a"], form].concat());
             assert!(text.contains(want), "{form:?}: {text}");
         }
-        let described = kubectl.run(&["-n", n, "describe", "deployment", "d"]);
+        let described = kubectl.run(&["-n", n, "describe", "deployment", "web"]);
         assert!(described.contains("example.org/image:1"), "{described}");
     });
 }
@@ -131,7 +133,7 @@ fn objects_are_patched_labelled_annotated_scaled_and_replaced() {
 #[test]
 fn a_wait_ends_when_the_object_is_deleted() {
     with_each(|kubectl, n| {
-        kubectl.run(&["-n", n, "create", "configmap", "a"]);
+        kubectl.apply(&["-n", n, "create", "-f", "-"], CONFIG_MAP);
         kubectl.run(&["-n", n, "delete", "configmap", "a", "--wait=false"]);
         kubectl.run(&["-n", n, "wait", "--for=delete", "configmap/a", "--timeout=20s"]);
         let gone = kubectl.fail(&["-n", n, "get", "configmap", "a"], "");

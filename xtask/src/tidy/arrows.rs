@@ -17,18 +17,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampan-net", &["sampan-model"]),
     ("sampan", &["sampan-builtins", "sampan-controllers", "sampan-scheduler", "sampan-node", "sampan-net"]),
     ("sampan-testkit", &["sampan-builtins"]),
+    // The end-to-end tests know the binary only.
+    ("sampan-tests", &[]),
     ("xtask", &[]),
 ];
 
 /// Crates from outside that only some may use in what they ship (tests may use anything).
 const RESERVED: &[(&str, &[&str])] = &[
-    ("anyhow", &["sampan", "xtask"]),
+    ("anyhow", &["sampan", "sampan-tests", "xtask"]),
     ("clap", &["sampan", "xtask"]),
     ("clap_complete", &["sampan", "xtask"]),
     ("schemars", &["xtask"]),
     (
         "k8s-openapi",
-        &["xtask", "sampan-controllers", "sampan-scheduler", "sampan-node", "sampan-net", "sampan"],
+        &[
+            "xtask",
+            "sampan-tests",
+            "sampan-controllers",
+            "sampan-scheduler",
+            "sampan-node",
+            "sampan-net",
+            "sampan",
+        ],
     ),
 ];
 
