@@ -17,7 +17,8 @@ spec:
       - {name: main, image: example.org/image:1, ports: [{containerPort: 80}]}
 ";
 
-const CONFIG_MAP: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {key: value}}";
+const CONFIG_MAP: &str =
+    r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"key":"value"}}"#;
 
 /// Runs `test` with each kubectl, in a namespace of its own.
 fn with_each(test: impl Fn(&Kubectl, &str)) {
