@@ -22,7 +22,6 @@ use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::{RequestInfo, decode_path};
 use crate::server::Shared;
-use authorization::Decision;
 
 /// One request through all filters.
 pub async fn serve<B>(server: Arc<Shared>, request: Request<B>) -> Answer
@@ -57,15 +56,17 @@ where
         let guarded = AssertUnwindSafe(async {
             // The deadline is part of each long-running answer; short ones are bounded here.
             deadline::bound(&info, &query, async {
-                let user = match authentication::authenticate(&server, &mut parts) {
+                let user = match authentication::authenticate(&server, &mut parts).await {
                     Ok(user) => user,
                     Err(status) => return respond::status(&status, JSON),
                 };
                 // Audit: the next layer records the request here.
                 // Impersonation: the next layer replaces the user here.
                 // Priority and fairness: the next layer queues the request here.
-                if let Decision::Refuse(reason) = server.authorizer.authorize(&user, &info) {
-                    return respond::status(&authorization::forbidden(&user, &info, &reason), JSON);
+                let attributes = authorization::Attributes { user: &user, info: &info, selectors: None };
+                let verdict = server.authorizer.authorize(&attributes).await;
+                if !verdict.is_allowed() {
+                    return respond::status(&authorization::forbidden(&user, &info, &verdict.reason), JSON);
                 }
                 dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
             })

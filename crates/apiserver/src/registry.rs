@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use sampan_model::{Status, Str};
 use sampan_store::{Revision, Store};
 
-use crate::admission::Admission;
+use crate::admission::Plugins;
 use crate::catalog::Catalog;
 use crate::{Resource, User};
 
@@ -77,18 +77,13 @@ pub type Clock = fn() -> Timestamp;
 pub struct Registry {
     store: Arc<dyn Store>,
     catalog: arc_swap::ArcSwap<Catalog>,
-    admission: Vec<Arc<dyn Admission>>,
+    admission: Plugins,
     clock: Clock,
 }
 
 impl Registry {
     /// An engine over a store.
-    pub fn new(
-        store: Arc<dyn Store>,
-        catalog: Catalog,
-        admission: Vec<Arc<dyn Admission>>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, catalog: Catalog, admission: Plugins, clock: Clock) -> Self {
         Self { store, catalog: arc_swap::ArcSwap::from_pointee(catalog), admission, clock }
     }
 

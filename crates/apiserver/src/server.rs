@@ -12,9 +12,9 @@ use sampan_model::Value;
 use sampan_store::Store;
 
 use crate::User;
-use crate::admission::Admission;
+use crate::admission::Plugins;
 use crate::catalog::Catalog;
-use crate::chain::authentication::{Authenticator, ClientCertificate};
+use crate::chain::authentication::Authenticator;
 use crate::chain::authorization::{Authorizer, MastersOnly};
 use crate::chain::metrics::Metrics;
 use crate::chain::{self, deadline};
@@ -29,7 +29,9 @@ pub struct Config {
     /// The resources that are served.
     pub catalog: Catalog,
     /// Admission plug-ins, in order.
-    pub admission: Vec<Arc<dyn Admission>>,
+    pub admission: Plugins,
+    /// Who makes a request: asked in order.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// The documents of `/openapi`.
@@ -87,7 +89,7 @@ impl Server {
             registry,
             openapi: config.openapi,
             version: config.version,
-            authenticators: vec![Arc::new(ClientCertificate)],
+            authenticators: config.authenticators,
             authorizer: config.authorizer,
             anonymous: Arc::new(User::anonymous()),
             metrics,

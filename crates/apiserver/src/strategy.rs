@@ -10,6 +10,7 @@ use sampan_model::{FieldError, GroupResource, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_store::Op;
 
+use crate::registry::Attributes;
 use crate::{Resource, User};
 
 /// Reads other objects as they are in one snapshot.
@@ -32,6 +33,10 @@ pub struct Context<'a> {
     pub resource: &'a Resource,
     /// The subresource through which, if any.
     pub subresource: &'a str,
+    /// The namespace of the path; empty at cluster scope.
+    pub namespace: &'a str,
+    /// The name of the path; empty where the body brings it.
+    pub name: &'a str,
     /// Who writes.
     pub user: &'a User,
     /// When.
@@ -46,18 +51,13 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Circumstances with nothing to warn of or to write beside yet.
-    pub fn new(
-        resource: &'a Resource,
-        subresource: &'a str,
-        user: &'a User,
-        now: Timestamp,
-        dry_run: bool,
-        lookup: &'a dyn Lookup,
-    ) -> Self {
+    pub fn new(a: &'a Attributes, now: Timestamp, dry_run: bool, lookup: &'a dyn Lookup) -> Self {
         Self {
-            resource,
-            subresource,
-            user,
+            resource: &a.storage,
+            subresource: &a.subresource,
+            namespace: &a.namespace,
+            name: &a.name,
+            user: &a.user,
             now,
             dry_run,
             lookup,

@@ -15,12 +15,12 @@ mod taint_nodes_by_condition;
 use std::sync::Arc;
 
 use sampan_apiserver::Context;
-use sampan_apiserver::admission::Admission;
+use sampan_apiserver::admission::{Admission, Plugins};
 use sampan_model::{GroupResource, Status};
 
 /// The plug-ins, in the order in which they run.
-pub fn plugins() -> Vec<Arc<dyn Admission>> {
-    vec![
+pub fn plugins() -> Plugins {
+    let plugins: Vec<Arc<dyn Admission>> = vec![
         Arc::new(namespace_lifecycle::NamespaceLifecycle),
         Arc::new(service_account::ServiceAccount),
         Arc::new(taint_nodes_by_condition::TaintNodesByCondition),
@@ -29,7 +29,8 @@ pub fn plugins() -> Vec<Arc<dyn Admission>> {
         Arc::new(default_storage_class::DefaultStorageClass),
         Arc::new(storage_object_in_use_protection::StorageObjectInUseProtection),
         Arc::new(runtime_class::RuntimeClass),
-    ]
+    ];
+    Plugins::new(plugins)
 }
 
 /// Whether a write is about that resource itself, not a subresource of it.

@@ -1,9 +1,10 @@
 //! Services get and give back addresses and node ports, in the transaction that writes them.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use sampan_apiserver::{Context, Lookup, Resource, Strategy, User};
+use sampan_apiserver::registry::Attributes;
+use sampan_apiserver::{Context, Lookup, Strategy};
 use sampan_model::{GroupResource, Status, Value};
 use sampan_store::{Expect, Op};
 
@@ -71,9 +72,8 @@ const ADDRESSES: &str = "/registry/networking.k8s.io/ipaddresses/";
 const PORTS: &str = "/registry/ranges/servicenodeports/";
 
 struct World {
-    services: Resource,
+    services: Attributes,
     keys: Keys,
-    user: User,
 }
 
 impl World {
@@ -81,7 +81,17 @@ impl World {
         let types = sampan_builtins::types();
         let mut all = sampan_builtins::resources(&types);
         let at = all.iter().position(|r| r.gvr.resource == "services").unwrap();
-        Self { services: all.swap_remove(at), keys: Keys::default(), user: User::default() }
+        let services = Arc::new(all.swap_remove(at));
+        let services = Attributes {
+            resource: Arc::clone(&services),
+            storage: services,
+            subresource: "".into(),
+            namespace: "default".into(),
+            name: "s".into(),
+            user: Arc::default(),
+            default_manager: "".into(),
+        };
+        Self { services, keys: Keys::default() }
     }
 
     fn write<T>(
@@ -89,21 +99,21 @@ impl World {
         run: impl FnOnce(&dyn Strategy, &Context<'_>) -> Result<T, Status>,
     ) -> Result<T, Status> {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let cx = Context::new(&self.services, "", &self.user, now, false, &self.keys);
-        let result = run(&*self.services.strategy, &cx)?;
+        let cx = Context::new(&self.services, now, false, &self.keys);
+        let result = run(&*self.services.resource.strategy, &cx)?;
         self.keys.apply(cx.take_ops());
         Ok(result)
     }
 
     fn create(&self, spec: &str) -> Result<Value, Status> {
         let mut service = service(spec);
-        self.services.strategy.default(&mut service);
+        self.services.resource.strategy.default(&mut service);
         self.write(|strategy, cx| strategy.prepare_for_create(cx, &mut service).map(|()| service))
     }
 
     fn update(&self, old: &Value, spec: &str) -> Result<Value, Status> {
         let mut service = service(spec);
-        self.services.strategy.default(&mut service);
+        self.services.resource.strategy.default(&mut service);
         self.write(|strategy, cx| strategy.prepare_for_update(cx, &mut service, old).map(|()| service))
     }
 }

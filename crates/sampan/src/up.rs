@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 use sampan_apiserver::catalog::Catalog;
+use sampan_apiserver::chain::authentication::ClientCertificate;
 use sampan_apiserver::chain::authorization::{AlwaysAllow, Authorizer, MastersOnly};
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
 use sampan_store::embedded::{Embedded, Options};
@@ -98,6 +99,7 @@ async fn serve(
         store,
         catalog,
         admission: sampan_builtins::admission::plugins(),
+        authenticators: vec![Arc::new(ClientCertificate)],
         authorizer,
         openapi: Arc::new(documents),
         version: version::info(),

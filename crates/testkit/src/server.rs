@@ -8,8 +8,9 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
 use sampan_apiserver::User;
+use sampan_apiserver::admission::Plugins;
 use sampan_apiserver::catalog::Catalog;
-use sampan_apiserver::chain::authentication::PeerIdentity;
+use sampan_apiserver::chain::authentication::{ClientCertificate, PeerIdentity};
 use sampan_apiserver::http_io::respond::Answer;
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server, default_authorizer};
 use sampan_schema::SchemaSet;
@@ -53,7 +54,8 @@ impl TestServer {
         let server = Server::new(Config {
             store,
             catalog,
-            admission: Vec::new(),
+            admission: Plugins::default(),
+            authenticators: vec![Arc::new(ClientCertificate)],
             authorizer: default_authorizer(),
             openapi: Arc::new(openapi::None),
             version: sampan_model::Value::default(),

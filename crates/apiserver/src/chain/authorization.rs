@@ -1,26 +1,154 @@
-//! Whether the user may: a list of authorizers, and upstream's sentence for those who may not.
+//! Whether the user may: authorizers asked in order, and upstream's sentence for those who may not.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use sampan_model::status::Details;
 use sampan_model::{Reason, Status};
 
 use crate::User;
 use crate::request_info::RequestInfo;
 
+/// What is to be decided: upstream's `authorizer.Attributes`.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes<'a> {
+    /// Who asks.
+    pub user: &'a User,
+    /// What for. Its `verb` may be one that no request has (`bind`, `impersonate`, `use`).
+    pub info: &'a RequestInfo,
+    /// The selectors of a list, watch or deletecollection (KEP-4601); authorizers may use them to allow less than all.
+    pub selectors: Option<&'a Selectors>,
+}
+
+/// The selectors of a request, as authorizers that look at them see them.
+#[derive(Debug, Clone, Default)]
+pub struct Selectors {
+    /// What the field selector demands.
+    pub fields: sampan_model::field_selector::Selector,
+    /// What the label selector demands.
+    pub labels: sampan_model::label_selector::Selector,
+}
+
 /// What an authorizer says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
+    /// Yes; nobody else is asked.
     Allow,
-    /// No, and why (may be empty).
-    Refuse(String),
+    /// No; nobody else is asked.
+    Deny,
+    /// Nothing; the next is asked, and in the end it is no.
+    NoOpinion,
+}
+
+/// A decision and its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was decided.
+    pub decision: Decision,
+    /// Why (may be empty); part of the refusal that the client reads.
+    pub reason: String,
+    /// What went wrong on the way (a role that is not there); access reviews show it.
+    pub error: Option<String>,
+}
+
+impl Verdict {
+    /// A decision for a reason.
+    pub fn new(decision: Decision, reason: impl Into<String>) -> Self {
+        Self { decision, reason: reason.into(), error: None }
+    }
+
+    /// Yes, for no reason that needs to be told.
+    pub fn allow() -> Self {
+        Self::new(Decision::Allow, "")
+    }
+
+    /// No opinion.
+    pub fn no_opinion() -> Self {
+        Self::new(Decision::NoOpinion, "")
+    }
+
+    /// Whether it is a yes.
+    pub fn is_allowed(&self) -> bool {
+        self.decision == Decision::Allow
+    }
+}
+
+/// Rules about resources that a user has (`authorization.k8s.io` `ResourceRule`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ResourceRule {
+    pub verbs: Vec<String>,
+    pub api_groups: Vec<String>,
+    pub resources: Vec<String>,
+    pub resource_names: Vec<String>,
+}
+
+/// Rules about paths that a user has (`authorization.k8s.io` `NonResourceRule`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct NonResourceRule {
+    pub verbs: Vec<String>,
+    pub paths: Vec<String>,
+}
+
+/// Everything that a user may do in a namespace, as far as authorizers can tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// About resources.
+    pub resources: Vec<ResourceRule>,
+    /// About paths.
+    pub paths: Vec<NonResourceRule>,
+    /// Whether there may be more than is listed.
+    pub incomplete: bool,
+    /// What went wrong on the way.
+    pub errors: Vec<String>,
 }
 
 /// Decides whether a user may do what a request asks.
+#[async_trait]
 pub trait Authorizer: Send + Sync + Debug {
     /// Decides.
-    fn authorize(&self, user: &User, info: &RequestInfo) -> Decision;
+    async fn authorize(&self, a: &Attributes<'_>) -> Verdict;
+
+    /// What `user` may do in `namespace` (empty: cluster scope).
+    fn rules(&self, user: &User, namespace: &str) -> Rules {
+        let _ = (user, namespace);
+        Rules { incomplete: true, ..Rules::default() }
+    }
+}
+
+/// Several authorizers: the first that has an opinion decides.
+#[derive(Debug)]
+pub struct Union(pub Vec<Arc<dyn Authorizer>>);
+
+#[async_trait]
+impl Authorizer for Union {
+    async fn authorize(&self, a: &Attributes<'_>) -> Verdict {
+        let (mut reasons, mut errors) = (Vec::new(), Vec::new());
+        for authorizer in &self.0 {
+            let verdict = authorizer.authorize(a).await;
+            if verdict.decision != Decision::NoOpinion {
+                return verdict;
+            }
+            reasons.extend(Some(verdict.reason).filter(|r| !r.is_empty()));
+            errors.extend(verdict.error);
+        }
+        let error = (!errors.is_empty()).then(|| errors.join(", "));
+        Verdict { decision: Decision::NoOpinion, reason: reasons.join("\n"), error }
+    }
+
+    fn rules(&self, user: &User, namespace: &str) -> Rules {
+        let mut all = Rules::default();
+        for authorizer in &self.0 {
+            let rules = authorizer.rules(user, namespace);
+            all.resources.extend(rules.resources);
+            all.paths.extend(rules.paths);
+            all.incomplete |= rules.incomplete;
+            all.errors.extend(rules.errors);
+        }
+        all
+    }
 }
 
 /// `system:masters` may do everything, everybody may see health and version, and nobody else may do anything.
@@ -30,14 +158,11 @@ pub struct MastersOnly;
 /// What the `system:public-info-viewer` role shows to everybody.
 const PUBLIC: [&str; 6] = ["/healthz", "/livez", "/readyz", "/version", "/version/", "/healthz/"];
 
+#[async_trait]
 impl Authorizer for MastersOnly {
-    fn authorize(&self, user: &User, info: &RequestInfo) -> Decision {
-        let public = !info.is_resource && info.verb == "get" && PUBLIC.contains(&info.path.as_str());
-        if public || user.in_group("system:masters") {
-            Decision::Allow
-        } else {
-            Decision::Refuse(String::new())
-        }
+    async fn authorize(&self, a: &Attributes<'_>) -> Verdict {
+        let public = !a.info.is_resource && a.info.verb == "get" && PUBLIC.contains(&a.info.path.as_str());
+        if public || a.user.in_group("system:masters") { Verdict::allow() } else { Verdict::no_opinion() }
     }
 }
 
@@ -45,9 +170,10 @@ impl Authorizer for MastersOnly {
 #[derive(Debug)]
 pub struct AlwaysAllow;
 
+#[async_trait]
 impl Authorizer for AlwaysAllow {
-    fn authorize(&self, _user: &User, _info: &RequestInfo) -> Decision {
-        Decision::Allow
+    async fn authorize(&self, _a: &Attributes<'_>) -> Verdict {
+        Verdict::allow()
     }
 }
 

@@ -257,7 +257,10 @@ impl Request<'_> {
             Behaviour::Action(action) => {
                 let options = WriteOptions::parse(self.query, "CreateOptions")?;
                 let gv = sub.kind.group_version();
-                let (object, warnings) = self.decode_as(&body, &sub.schema, &options, &sub.kind.kind, &gv)?;
+                let (mut object, mut warnings) =
+                    self.decode_as(&body, &sub.schema, &options, &sub.kind.kind, &gv)?;
+                let registry = &self.server.registry;
+                warnings.extend(registry.admit_action(&self.a, &mut object, options.dry_run).await?);
                 let parent = self.server.registry.parent(&self.a, options.dry_run);
                 let _: &dyn Parent = &parent;
                 let answer = action.create(&parent, object).await?;

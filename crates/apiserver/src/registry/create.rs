@@ -64,7 +64,7 @@ impl Registry {
         let now = self.now();
         let lookup = SnapshotLookup(&snapshot);
         let strategy = &*a.resource.strategy;
-        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
+        let cx = Context::new(a, now, options.dry_run, &lookup);
         let given_revision = new.resource_version().to_owned();
 
         fill_system_fields(&mut new, &format_time(now));
@@ -73,7 +73,7 @@ impl Registry {
                 .map_err(CommitError::Status)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);
-        let key = self.prepare_create(a, &cx, &mut object).map_err(CommitError::Status)?;
+        let key = self.prepare_create(a, &cx, &mut object).await.map_err(CommitError::Status)?;
         if !given_revision.is_empty() && given_revision != "0" {
             return Err(CommitError::Status(Status::unknown(
                 "resourceVersion should not be set on objects to be created",
@@ -88,11 +88,14 @@ impl Registry {
     }
 
     /// Admission, strategy, validation: everything between decoding and the commit. Answers the key.
-    fn prepare_create(&self, a: &Attributes, cx: &Context<'_>, object: &mut Value) -> Result<String, Status> {
+    async fn prepare_create(
+        &self,
+        a: &Attributes,
+        cx: &Context<'_>,
+        object: &mut Value,
+    ) -> Result<String, Status> {
         let strategy = &*a.resource.strategy;
-        for plugin in &self.admission {
-            plugin.admit(cx, Verb::Create, object, None)?;
-        }
+        self.admission.admit(cx, Verb::Create, object, None).await?;
         strategy.prepare_for_create(cx, object)?;
         sampan_schema::normalise(&a.storage.schema, object);
         sampan_schema::complete(&a.storage.schema, object);
@@ -104,9 +107,7 @@ impl Registry {
         for warning in strategy.warnings(object, None) {
             cx.warn(warning);
         }
-        for plugin in &self.admission {
-            plugin.validate(cx, Verb::Create, object, None)?;
-        }
+        self.admission.validate(cx, Verb::Create, object, None).await?;
         Ok(a.storage.key(&a.namespace, object.name()))
     }
 }

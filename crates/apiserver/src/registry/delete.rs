@@ -140,12 +140,10 @@ impl Registry {
         let old = object::parse(entry).map_err(fail)?;
         let now = self.now();
         let lookup = SnapshotLookup(&snapshot);
-        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
+        let cx = Context::new(a, now, options.dry_run, &lookup);
         check_preconditions(a, options, entry, &old).map_err(fail)?;
         let strategy = &*a.resource.strategy;
-        for plugin in &self.admission {
-            plugin.validate(&cx, Verb::Delete, &old, Some(&old)).map_err(fail)?;
-        }
+        self.admission.validate(&cx, Verb::Delete, &old, Some(&old)).await.map_err(fail)?;
         if options.propagation_policy.is_none() && options.orphan_dependents.is_none() {
             strategy.deletion_warnings(&old).into_iter().for_each(|w| cx.warn(w));
         }

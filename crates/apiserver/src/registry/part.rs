@@ -12,7 +12,7 @@ use super::update::{project, rules};
 use super::write::{ATTEMPTS, CommitError};
 use super::{Attributes, DeleteOptions, Deleted, Registry, object, store_error};
 use crate::subresource::{ChangeFn, Parent};
-use crate::{Context, Lookup};
+use crate::{Context, Lookup, Verb};
 
 impl Registry {
     /// GET of a subresource that shows the object: itself, or as another kind.
@@ -23,6 +23,21 @@ impl Registry {
             Some(projection) => project(projection, &bytes),
             None => Ok(bytes),
         }
+    }
+
+    /// Lets admission change and refuse the body of an action, on the newest state.
+    pub async fn admit_action(
+        &self,
+        a: &Attributes,
+        body: &mut Value,
+        dry_run: bool,
+    ) -> Result<Vec<String>, Status> {
+        let snapshot = self.store.snapshot();
+        let lookup = SnapshotLookup(&snapshot);
+        let cx = Context::new(a, self.now(), dry_run, &lookup);
+        self.admission.admit(&cx, Verb::Create, body, None).await?;
+        self.admission.validate(&cx, Verb::Create, body, None).await?;
+        Ok(cx.take_warnings())
     }
 
     /// Another object, for an action on it by the user of `a`.
@@ -87,7 +102,7 @@ impl ActionParent<'_> {
         let mut object = object::parse(entry).map_err(CommitError::Status)?;
         let lookup = SnapshotLookup(&snapshot);
         let now = self.registry.now();
-        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, self.dry_run, &lookup);
+        let cx = Context::new(a, now, self.dry_run, &lookup);
         change(&cx, &mut object).map_err(CommitError::Status)?;
         sampan_schema::normalise(&a.storage.schema, &mut object);
         sampan_schema::complete(&a.storage.schema, &mut object);
@@ -143,11 +158,11 @@ impl Registry {
         let snapshot = self.store.snapshot();
         let now = super::write::format_time(self.now());
         let lookup = SnapshotLookup(&snapshot);
-        let user = crate::User {
+        let user = Arc::new(crate::User {
             name: "system:apiserver".into(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
             ..crate::User::default()
-        };
+        });
         let mut ops = Vec::new();
         for (resource, mut object) in objects {
             let key = resource.key(object.namespace(), object.name());
@@ -158,7 +173,16 @@ impl Registry {
             object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
             sampan_schema::default(&resource.schema, &mut object);
             resource.strategy.default(&mut object);
-            let cx = Context::new(&resource, "", &user, self.now(), false, &lookup);
+            let a = Attributes {
+                storage: Arc::clone(&resource),
+                subresource: "".into(),
+                namespace: object.namespace().into(),
+                name: object.name().into(),
+                user: Arc::clone(&user),
+                default_manager: "".into(),
+                resource: Arc::clone(&resource),
+            };
+            let cx = Context::new(&a, self.now(), false, &lookup);
             resource.strategy.prepare_for_create(&cx, &mut object)?;
             ops.extend(cx.take_ops());
             sampan_schema::normalise(&resource.schema, &mut object);

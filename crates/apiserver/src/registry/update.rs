@@ -138,7 +138,7 @@ impl Registry {
         let fail = CommitError::Status;
         let now = self.now();
         let lookup = SnapshotLookup(snapshot);
-        let cx = Context::new(&a.storage, &a.subresource, &a.user, now, options.dry_run, &lookup);
+        let cx = Context::new(a, now, options.dry_run, &lookup);
         let stored = object::parse(entry).map_err(fail)?;
         let existing = object::from_storage(&a.resource, stored.clone());
 
@@ -152,7 +152,7 @@ impl Registry {
             keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);
-        self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).map_err(fail)?;
+        self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).await.map_err(fail)?;
         if leaves(rules.strategy, &object) && !options.dry_run {
             return self.finish_deletion(a, &cx, entry, object).await;
         }
@@ -165,7 +165,7 @@ impl Registry {
     }
 
     /// Admission, strategy, validation: everything between the new object and the commit.
-    fn prepare_update(
+    async fn prepare_update(
         &self,
         a: &Attributes,
         strategy: &dyn Strategy,
@@ -173,9 +173,7 @@ impl Registry {
         object: &mut Value,
         old: &Value,
     ) -> Result<(), Status> {
-        for plugin in &self.admission {
-            plugin.admit(cx, Verb::Update, object, Some(old))?;
-        }
+        self.admission.admit(cx, Verb::Update, object, Some(old)).await?;
         keep_system_fields(object, old);
         strategy.prepare_for_update(cx, object, old)?;
         sampan_schema::normalise(&a.storage.schema, object);
@@ -191,9 +189,7 @@ impl Registry {
         for warning in strategy.warnings(object, Some(old)) {
             cx.warn(warning);
         }
-        for plugin in &self.admission {
-            plugin.validate(cx, Verb::Update, object, Some(old))?;
-        }
+        self.admission.validate(cx, Verb::Update, object, Some(old)).await?;
         Ok(())
     }
 }

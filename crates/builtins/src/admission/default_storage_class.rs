@@ -1,5 +1,6 @@
 //! DefaultStorageClass: a claim that names no class gets the default one.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -14,21 +15,23 @@ const MARKS: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 const OLD_CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
+#[async_trait]
 impl Admission for DefaultStorageClass {
     fn name(&self) -> &'static str {
         "DefaultStorageClass"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create && is(cx, "", "persistentvolumeclaims")
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
-        verb: Verb,
+        _verb: Verb,
         object: &mut Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
-        if verb != Verb::Create || !is(cx, "", "persistentvolumeclaims") {
-            return Ok(());
-        }
         let named = object.at(&["spec", "storageClassName"]).is_some()
             || object.annotations().is_some_and(|a| a.contains_key(OLD_CLASS_ANNOTATION));
         if named {

@@ -1,6 +1,7 @@
 //! NamespaceLifecycle: nothing is created in a namespace that is not there or is going, and the
 //! namespaces that a cluster cannot do without are not deleted.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -13,12 +14,21 @@ pub(super) struct NamespaceLifecycle;
 
 const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
 
+#[async_trait]
 impl Admission for NamespaceLifecycle {
     fn name(&self) -> &'static str {
         "NamespaceLifecycle"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        match verb {
+            Verb::Create => cx.resource.namespaced && cx.subresource.is_empty(),
+            Verb::Delete => is(cx, "", "namespaces"),
+            _ => false,
+        }
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
         verb: Verb,
@@ -26,11 +36,7 @@ impl Admission for NamespaceLifecycle {
         _old: Option<&Value>,
     ) -> Result<(), Status> {
         let namespace = object.namespace();
-        if !cx.resource.namespaced
-            || verb != Verb::Create
-            || !cx.subresource.is_empty()
-            || namespace.is_empty()
-        {
+        if verb != Verb::Create || namespace.is_empty() {
             return Ok(());
         }
         let Some(found) = cx.lookup.get(&core("namespaces"), "", namespace) else {
@@ -50,14 +56,14 @@ impl Admission for NamespaceLifecycle {
         Err(status)
     }
 
-    fn validate(
+    async fn validate(
         &self,
         cx: &Context<'_>,
         verb: Verb,
         object: &Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
-        if verb == Verb::Delete && is(cx, "", "namespaces") && PROTECTED.contains(&object.name()) {
+        if verb == Verb::Delete && PROTECTED.contains(&object.name()) {
             return Err(forbidden(cx, object.name(), "this namespace may not be deleted"));
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Priority: a pod's class becomes its number, and there is one default class at most.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -18,12 +19,21 @@ fn classes() -> GroupResource {
     GroupResource::new(GROUP, "priorityclasses")
 }
 
+#[async_trait]
 impl Admission for Priority {
     fn name(&self) -> &'static str {
         "Priority"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        match verb {
+            Verb::Create => is(cx, "", "pods") || is(cx, GROUP, "priorityclasses"),
+            Verb::Update | Verb::Delete => is(cx, GROUP, "priorityclasses"),
+            _ => false,
+        }
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
         verb: Verb,
@@ -75,7 +85,7 @@ impl Admission for Priority {
         Ok(())
     }
 
-    fn validate(
+    async fn validate(
         &self,
         cx: &Context<'_>,
         verb: Verb,

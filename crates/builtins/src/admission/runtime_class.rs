@@ -1,5 +1,6 @@
 //! RuntimeClass: a pod of a class has the class's overhead and is scheduled where the class runs.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -23,21 +24,23 @@ impl RuntimeClass {
     }
 }
 
+#[async_trait]
 impl Admission for RuntimeClass {
     fn name(&self) -> &'static str {
         "RuntimeClass"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create && is(cx, "", "pods")
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
-        verb: Verb,
+        _verb: Verb,
         object: &mut Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
-        if verb != Verb::Create || !is(cx, "", "pods") {
-            return Ok(());
-        }
         let Some(class) = Self::class(cx, object)? else { return Ok(()) };
         let pod_name = object.name().to_owned();
         let Value::Object(pod) = object else { return Ok(()) };
@@ -78,16 +81,13 @@ impl Admission for RuntimeClass {
         Ok(())
     }
 
-    fn validate(
+    async fn validate(
         &self,
         cx: &Context<'_>,
-        verb: Verb,
+        _verb: Verb,
         object: &Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
-        if verb != Verb::Create || !is(cx, "", "pods") {
-            return Ok(());
-        }
         let class = Self::class(cx, object)?;
         let overhead = object.at(&["spec", "overhead"]).filter(|o| !o.is_empty());
         let defined = class.as_ref().and_then(|c| c.at(&["overhead", "podFixed"]));

@@ -1,6 +1,7 @@
 //! ServiceAccount: every pod runs as a service account, and has its token, the cluster's CA and its
 //! namespace mounted unless it says otherwise.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -22,22 +23,24 @@ const FILE_MODE: i64 = 0o644;
 /// Marks a pod that a node made from a file; it has no account.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+#[async_trait]
 impl Admission for ServiceAccount {
     fn name(&self) -> &'static str {
         "ServiceAccount"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create && is(cx, "", "pods")
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
-        verb: Verb,
+        _verb: Verb,
         object: &mut Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
-        if verb != Verb::Create
-            || !is(cx, "", "pods")
-            || object.annotations().is_some_and(|a| a.contains_key(MIRROR))
-        {
+        if object.annotations().is_some_and(|a| a.contains_key(MIRROR)) {
             return Ok(());
         }
         let namespace = object.namespace().to_owned();

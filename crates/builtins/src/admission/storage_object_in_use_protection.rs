@@ -1,5 +1,6 @@
 //! StorageObjectInUseProtection: volumes and claims wait with their deletion until nothing uses them.
 
+use async_trait::async_trait;
 use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
@@ -17,20 +18,25 @@ const PROTECTED: [(&str, &str, &str); 3] = [
     ("storage.k8s.io", "volumeattributesclasses", "kubernetes.io/vac-protection"),
 ];
 
+#[async_trait]
 impl Admission for StorageObjectInUseProtection {
     fn name(&self) -> &'static str {
         "StorageObjectInUseProtection"
     }
 
-    fn admit(
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create && PROTECTED.iter().any(|(group, resource, _)| is(cx, group, resource))
+    }
+
+    async fn admit(
         &self,
         cx: &Context<'_>,
-        verb: Verb,
+        _verb: Verb,
         object: &mut Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
         let found = PROTECTED.iter().find(|(group, resource, _)| is(cx, group, resource));
-        let (Verb::Create, Some((_, _, finalizer))) = (verb, found) else { return Ok(()) };
+        let Some((_, _, finalizer)) = found else { return Ok(()) };
         let finalizers = object.meta_mut().get_or_insert_with("finalizers", || Value::Array(Vec::new()));
         if let Value::Array(finalizers) = finalizers
             && !finalizers.iter().any(|f| f.as_str() == Some(finalizer))

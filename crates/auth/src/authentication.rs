@@ -1,0 +1,1 @@
+//! Who makes a request: one file a sort of credentials.

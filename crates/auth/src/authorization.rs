@@ -1,0 +1,1 @@
+//! What a user may do: one file an authorizer.
