@@ -1,5 +1,7 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, and the identity in a client's certificate.
 
+mod coalesce;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -21,6 +23,7 @@ use tower_service::Service;
 use crate::User;
 use crate::chain::authentication::PeerIdentity;
 use crate::server::Server;
+use coalesce::{Coalesce, FlushLater};
 
 /// How many connections may be open at once.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -64,8 +67,12 @@ pub async fn serve(
             };
             let identity = stream.get_ref().1.peer_certificates().and_then(|chain| identity(chain.first()?));
             let service = Connection { server, identity, peer };
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            if let Err(error) = Gathering::new(watcher.watch(connection.into_owned())).await {
+            // Only HTTP/2 stays with this task to its end; an upgraded connection is flushed by whoever took it over.
+            let later = (stream.get_ref().1.alpn_protocol() == Some(b"h2")).then(FlushLater::default);
+            let stream = TokioIo::new(Coalesce::new(stream, later.clone()));
+            let connection =
+                watcher.watch(builder.serve_connection_with_upgrades(stream, service).into_owned());
+            if let Err(error) = Gathering::new(connection, later).await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
         });
@@ -102,11 +109,12 @@ fn builder() -> auto::Builder<TokioExecutor> {
 struct Gathering<F> {
     inner: Pin<Box<F>>,
     turn_passed: bool,
+    flush_later: Option<FlushLater>,
 }
 
 impl<F> Gathering<F> {
-    fn new(inner: F) -> Self {
-        Self { inner: Box::pin(inner), turn_passed: true }
+    fn new(inner: F, flush_later: Option<FlushLater>) -> Self {
+        Self { inner: Box::pin(inner), turn_passed: true, flush_later }
     }
 }
 
@@ -120,7 +128,11 @@ impl<F: Future> Future for Gathering<F> {
             return Poll::Pending;
         }
         self.turn_passed = false;
-        self.inner.as_mut().poll(cx)
+        let polled = self.inner.as_mut().poll(cx);
+        if polled.is_pending() && self.flush_later.as_ref().is_some_and(FlushLater::take) {
+            return self.inner.as_mut().poll(cx);
+        }
+        polled
     }
 }
 
