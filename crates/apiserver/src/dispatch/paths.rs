@@ -14,6 +14,7 @@ use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::RequestInfo;
 use crate::server::Shared;
+use crate::swagger_ui;
 
 /// Answers such a path.
 pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, parts: &Parts) -> Answer {
@@ -38,7 +39,9 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
         ["openapi", "v2"] => Some(openapi_v2(server, parts)),
         ["openapi", "v3"] => Some(openapi_v3_index(server)),
         ["openapi", "v3", ..] => openapi_v3(server, &path["/openapi/v3/".len()..], parts),
-        ["swagger-ui"] => Some(respond::bytes(200, "text/html; charset=utf-8", crate::swagger_ui::PAGE)),
+        ["swagger-ui"] if info.path.ends_with('/') => Some(swagger_ui::page()),
+        ["swagger-ui"] => Some(swagger_ui::redirect()),
+        ["swagger-ui", file] => swagger_ui::asset(file, parts),
         _ => None,
     };
     let Some(answer) = found else { return respond::page_not_found() };
