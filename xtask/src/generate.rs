@@ -4,7 +4,10 @@
 //! version of the API is a diff. One type is one line. A field's type is a word:
 //! `string int32 int64 double boolean bytes time microtime quantity intorstring any`, a published name
 //! after `#`, `[]` before the type of elements, `{}` before the type of a map's values; `!` at the end
-//! says that the field is required.
+//! says that the field is required. The numbers of protobuf fields come from k8s-pb (see `protobuf`).
+
+mod prost;
+mod protobuf;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +19,7 @@ use crate::roots;
 
 const TYPES: &str = "crates/builtins/data/types-v1.36.json";
 const DESCRIPTIONS: &str = "crates/builtins/data/descriptions-v1.36.json";
+const PROTOBUF: &str = "crates/builtins/data/protobuf-v1.36.tsv";
 
 /// Types whose values are no objects of known fields, whatever their schema says.
 const SPECIAL: &[(&str, &str)] = &[
@@ -34,8 +38,7 @@ const SPECIAL: &[(&str, &str)] = &[
 
 /// Writes the files.
 pub(crate) fn write(root: &Path) -> Result<()> {
-    let (types, descriptions) = render()?;
-    for (file, text) in [(TYPES, types), (DESCRIPTIONS, descriptions)] {
+    for (file, text) in render(root)? {
         std::fs::write(root.join(file), text).with_context(|| format!("writing {file}"))?;
     }
     Ok(())
@@ -43,8 +46,7 @@ pub(crate) fn write(root: &Path) -> Result<()> {
 
 /// Fails when the committed files are not what would be written.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let (types, descriptions) = render()?;
-    for (file, text) in [(TYPES, types), (DESCRIPTIONS, descriptions)] {
+    for (file, text) in render(root)? {
         let committed =
             std::fs::read_to_string(root.join(file)).with_context(|| format!("reading {file}"))?;
         ensure!(committed == text, "{file} is out of date: run `cargo xtask generate`");
@@ -55,7 +57,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// A line a type: name -> the JSON of its fields.
 type Lines = BTreeMap<String, String>;
 
-fn render() -> Result<(String, String)> {
+/// Every file and its text.
+fn render(root: &Path) -> Result<[(&'static str, String); 3]> {
     let mut generator = schemars::generate::SchemaSettings::default().into_generator();
     let lists = roots::collect(&mut generator);
     let mut types = Lines::new();
@@ -70,7 +73,8 @@ fn render() -> Result<(String, String)> {
         types.insert(list_name.clone(), fields);
         descriptions.insert(list_name, texts);
     }
-    Ok((file(&types), file(&descriptions)))
+    let numbers = protobuf::table(&types, &prost::messages(root)?)?;
+    Ok([(TYPES, file(&types)), (DESCRIPTIONS, file(&descriptions)), (PROTOBUF, numbers)])
 }
 
 fn file(lines: &Lines) -> String {
