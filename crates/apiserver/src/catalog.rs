@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sampan_model::{GroupResource, GroupVersion, Str};
 
 use crate::Resource;
+use crate::http_io::protobuf::Protobuf;
 
 /// The resources of one version of a group, by plural.
 pub type Version = BTreeMap<Str, Arc<Resource>>;
@@ -75,6 +76,11 @@ impl Catalog {
     /// All resources.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.groups.iter().flat_map(|(_, g)| g.versions.iter()).flat_map(|(_, v)| v.values())
+    }
+
+    /// How documents that belong to no resource are written in protobuf: as the built-in resources are.
+    pub fn protobuf(&self) -> Option<Protobuf> {
+        self.resources().find(|r| r.schema.set().has_protobuf()).and_then(|r| r.protobuf())
     }
 
     /// All groups and versions, in order.

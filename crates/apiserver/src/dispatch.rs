@@ -3,6 +3,8 @@
 mod body;
 mod list_body;
 mod paths;
+mod protobuf;
+mod protobuf_list;
 mod resource;
 mod shape;
 mod watch_body;
@@ -43,7 +45,7 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    let encoding = error_encoding(parts);
+    let encoding = error_encoding(server, &info, parts);
     // The body is read before anything is refused, so that a client that is still sending can read why.
     let body = match body::read(body).await {
         Ok(body) => body,
@@ -65,6 +67,13 @@ pub(crate) fn accept(parts: &Parts) -> Option<&str> {
 }
 
 /// The encoding in which a failure is told: the one that the client asked for, if it asked for one that there is.
-fn error_encoding(parts: &Parts) -> Encoding {
-    negotiate(accept(parts), Offers::Transforms).map_or(Encoding::Json, |form| form.encoding)
+fn error_encoding(server: &Shared, info: &RequestInfo, parts: &Parts) -> Encoding {
+    let protobuf = || {
+        let catalog = server.registry.catalog();
+        match catalog.resource(&info.group, &info.version, &info.resource) {
+            Some(resource) => resource.protobuf(),
+            None => catalog.protobuf(),
+        }
+    };
+    negotiate(accept(parts), Offers::Transforms, &protobuf).map_or(Encoding::Json, |form| form.encoding)
 }

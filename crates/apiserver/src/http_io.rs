@@ -2,5 +2,6 @@
 
 pub mod body;
 pub mod media;
+pub mod protobuf;
 pub mod query;
 pub mod respond;

@@ -8,6 +8,7 @@ use sampan_model::{
 };
 use sampan_schema::Schema;
 
+use crate::http_io::protobuf::Protobuf;
 use crate::{Strategy, Subresource, TableConvertor, subresource::Virtual};
 
 /// A verb of the API.
@@ -170,6 +171,11 @@ impl Resource {
     /// Group and resource, as other errors name it.
     pub fn group_resource(&self) -> GroupResource {
         self.gvr.group_resource()
+    }
+
+    /// How its objects are written in protobuf; `None` for what is written in JSON and YAML only.
+    pub fn protobuf(&self) -> Option<Protobuf> {
+        self.schema.set().protobuf().map(Protobuf)
     }
 
     /// The subresource of that name.

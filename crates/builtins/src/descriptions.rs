@@ -14,9 +14,14 @@ pub fn descriptions() -> Value {
 
 /// The JSON that the build compressed.
 pub(crate) fn inflate(compressed: &[u8]) -> Value {
-    let mut text = Vec::new();
+    serde_json::from_str(&inflate_text(compressed)).expect("the build compressed JSON")
+}
+
+/// The text that the build compressed.
+pub(crate) fn inflate_text(compressed: &[u8]) -> String {
+    let mut text = String::new();
     flate2::read::ZlibDecoder::new(compressed)
-        .read_to_end(&mut text)
+        .read_to_string(&mut text)
         .expect("the build compressed these bytes");
-    serde_json::from_slice(&text).expect("the build compressed JSON")
+    text
 }

@@ -13,6 +13,7 @@ pub mod conversion;
 mod deprecated;
 pub mod descriptions;
 mod printers;
+mod protobuf;
 mod resources;
 mod selectable;
 mod services;

@@ -9,11 +9,13 @@ use sampan_model::{Str, Value};
 use sampan_schema::types::PatchStrategy;
 use sampan_schema::{Field, ListSemantics, ObjectType, Presence, SchemaSet, Shape, Type, TypeId};
 
+use crate::protobuf;
+
 static SCHEMA: &str = include_str!(concat!(env!("OUT_DIR"), "/schema.tab"));
 
 /// All types of the built-in API, by their published names.
 pub fn types() -> Arc<SchemaSet> {
-    let mut set = SchemaSet::new();
+    let mut set = SchemaSet::new().with_protobuf(protobuf::layout);
     let mut lines = SCHEMA.lines().peekable();
     while let Some(line) = lines.next() {
         let (name, shape) = line.split_once('\t').unwrap_or((line, "A"));

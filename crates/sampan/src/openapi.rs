@@ -161,7 +161,7 @@ fn published(resource: &Resource) -> PublishedResource {
         type_name: type_name(&resource.schema),
         list_type_name: None,
         strategic_merge: true,
-        protobuf: false,
+        protobuf: resource.schema.set().has_protobuf(),
         delete_returns_object: resource.strategy.delete_returns_object(),
         raw_schema: None,
         subresources: resource.subresources.iter().map(published_part).collect(),

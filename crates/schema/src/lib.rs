@@ -13,6 +13,7 @@ pub mod import;
 pub mod managed;
 pub mod openapi;
 pub mod patch;
+pub mod protobuf;
 pub mod types;
 pub mod validate;
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use sampan_model::{Str, Value};
 
+use crate::protobuf::Layout;
+
 /// A type's index in its [`SchemaSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeId(pub u32);
@@ -21,6 +23,8 @@ pub struct SchemaSet {
     types: Vec<Type>,
     names: HashMap<Str, TypeId>,
     lenient: bool,
+    /// Makes the protobuf layout, or finds the one that was made.
+    protobuf: Option<fn(&SchemaSet) -> &'static Layout>,
 }
 
 /// One type.
@@ -185,6 +189,23 @@ impl SchemaSet {
     /// Whether values of the wrong type are left to validation.
     pub fn is_lenient(&self) -> bool {
         self.lenient
+    }
+
+    /// Says how the types are written in protobuf. The layout is asked for when the first client speaks protobuf.
+    #[must_use]
+    pub fn with_protobuf(mut self, layout: fn(&SchemaSet) -> &'static Layout) -> Self {
+        self.protobuf = Some(layout);
+        self
+    }
+
+    /// Whether the types have a protobuf form. Custom resources have none.
+    pub fn has_protobuf(&self) -> bool {
+        self.protobuf.is_some()
+    }
+
+    /// How the types are written in protobuf.
+    pub fn protobuf(&self) -> Option<&'static Layout> {
+        self.protobuf.map(|layout| layout(self))
     }
 
     /// Adds a type. A type with a name that was declared before takes the place kept for it.

@@ -24,14 +24,15 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
         return respond::page_not_found();
     }
     let found = match words.as_slice() {
-        [] | [""] => Some(root(server, parts)),
+        [] | [""] => Some(root(server)),
         ["healthz" | "livez" | "readyz", ..] => health::answer(server, path, query),
-        ["version"] => Some(object(&server.version, parts)),
+        ["version"] => Some(json(&server.version)),
         ["metrics"] => Some(metrics(server)),
         ["api" | "apis"] => Some(groups(server, words[0] == "api", parts)),
         ["api", version] => Some(resources(server, "", version, parts)),
         ["apis", group] => {
-            server.registry.catalog().group(group).map(|g| object(&Discovery::group(group, g), parts))
+            let catalog = server.registry.catalog();
+            catalog.group(group).map(|g| object(server, &Discovery::group(group, g), parts))
         }
         ["apis", group, version] if server.registry.catalog().group(group).is_some() => {
             Some(resources(server, group, version, parts))
@@ -62,16 +63,25 @@ fn method_not_allowed(_parts: &Parts) -> Answer {
 }
 
 /// A document in the form that the client accepts.
-fn object(value: &Value, parts: &Parts) -> Answer {
-    match negotiate(super::accept(parts), Offers::Objects) {
+fn object(server: &Shared, value: &Value, parts: &Parts) -> Answer {
+    let protobuf = || server.registry.catalog().protobuf();
+    match negotiate(super::accept(parts), Offers::Objects, &protobuf) {
         Ok(form) => respond::object(200, value, form, false),
         Err(status) => respond::status(&status, Encoding::Json),
     }
 }
 
+/// A document that has no other form, whatever the client accepts.
+fn json(value: &Value) -> Answer {
+    respond::object(200, value, Form::JSON, false)
+}
+
 /// The same with an ETag, and 304 for a client that has it.
 fn cached(value: &Value, form: Form, parts: &Parts) -> Answer {
-    let document = respond::encode(value, form.encoding, false);
+    let document = match respond::encode(value, form.encoding, false) {
+        Ok(document) => document,
+        Err(status) => return respond::status(&status, Encoding::Json),
+    };
     let etag = Discovery::etag(&document);
     tagged(respond::bytes(200, &form.content_type(), document), &etag, parts)
 }
@@ -91,7 +101,7 @@ fn tagged(mut answer: Answer, etag: &str, parts: &Parts) -> Answer {
 
 fn groups(server: &Shared, core: bool, parts: &Parts) -> Answer {
     let catalog = server.registry.catalog();
-    let form = match negotiate(super::accept(parts), Offers::Discovery) {
+    let form = match negotiate(super::accept(parts), Offers::Discovery, &|| catalog.protobuf()) {
         Ok(form) => form,
         Err(status) => return respond::status(&status, Encoding::Json),
     };
@@ -112,13 +122,13 @@ fn groups(server: &Shared, core: bool, parts: &Parts) -> Answer {
 fn resources(server: &Shared, group: &str, version: &str, parts: &Parts) -> Answer {
     let catalog = server.registry.catalog();
     match catalog.version(group, version) {
-        Some(resources) => object(&Discovery::resource_list(group, version, resources), parts),
+        Some(resources) => object(server, &Discovery::resource_list(group, version, resources), parts),
         None => respond::status(&Status::path_not_found(), Encoding::Json),
     }
 }
 
 /// `/`: every path that there is.
-fn root(server: &Shared, parts: &Parts) -> Answer {
+fn root(server: &Shared) -> Answer {
     let mut paths: Vec<String> = [
         "/.well-known/openid-configuration",
         "/api",
@@ -155,7 +165,7 @@ fn root(server: &Shared, parts: &Parts) -> Answer {
     paths.sort();
     paths.dedup();
     let value: Value = Value::Object([("paths", Value::from(paths))].into_iter().collect());
-    object(&value, parts)
+    json(&value)
 }
 
 fn version_path(gv: &GroupVersion) -> String {

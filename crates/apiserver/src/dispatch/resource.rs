@@ -8,8 +8,9 @@ use sampan_model::status::Details;
 use sampan_model::{GroupVersion, Reason, Status, Value};
 use sampan_schema::{Schema, decode};
 
-use super::shape;
+use super::{protobuf, shape};
 use crate::http_io::media::{Encoding, Form, Offers, Shape, body_encoding, media_type, negotiate};
+use crate::http_io::protobuf::{Protobuf, not_marshalable};
 use crate::http_io::query::{FieldValidation, Query, WriteOptions};
 use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, Change, DeleteOptions, Deleted, ListOptions, PatchType, Written};
@@ -78,7 +79,7 @@ pub(super) async fn answer(
         default_manager: manager(parts).into(),
     };
     check_path(&a, info, parts)?;
-    let form = negotiate(super::accept(parts), Offers::Transforms)?;
+    let form = negotiate(super::accept(parts), Offers::Transforms, &|| resource.protobuf())?;
     let pretty = query.flag("pretty");
     let request = Request { server, a, info, query, parts, form, pretty };
     let outcome = request.run(body).await;
@@ -388,11 +389,17 @@ impl Request<'_> {
         if body.is_empty() {
             return DeleteOptions::parse(None, self.query);
         }
-        let (value, _) = match body_encoding(self.content_type())? {
-            Encoding::Json => decode::untyped_json(body),
-            Encoding::Yaml => decode::untyped_yaml(body),
-        }
-        .map_err(|e| Status::bad_request(e.to_string()))?;
+        let value = match self.body_encoding()? {
+            Encoding::Json => decode::untyped_json(body).map_err(|e| e.to_string()),
+            Encoding::Yaml => decode::untyped_yaml(body).map_err(|e| e.to_string()),
+            Encoding::Protobuf(p) => {
+                let id = p.document("v1", "DeleteOptions").ok_or_else(|| not_marshalable("DeleteOptions"))?;
+                protobuf::open(p, body, id)
+                    .and_then(|body| Ok((typed(body.value?, &body.kind, &body.api_version), Vec::new())))
+                    .map_err(|e| e.to_string())
+            }
+        };
+        let (value, _) = value.map_err(Status::bad_request)?;
         let kind = value.str_at(&["kind"]);
         if !matches!(kind, "" | "DeleteOptions") {
             return Err(Status::bad_request(format!(
@@ -437,10 +444,11 @@ impl Request<'_> {
         kind: &str,
         gv: &GroupVersion,
     ) -> Result<(Value, Vec<String>), Status> {
-        let encoding = body_encoding(self.content_type())?;
-        let decoded = match encoding {
+        let decoded = match self.body_encoding()? {
             Encoding::Json => decode::json(schema, body),
             Encoding::Yaml => decode::yaml(schema, body),
+            // A message has no field twice, and unknown fields are those of another version: nobody is warned.
+            Encoding::Protobuf(p) => return Ok((decode_protobuf(p, body, schema, kind, gv)?, Vec::new())),
         };
         let mut decoded = decoded.map_err(|error| match error {
             decode::Error::Syntax { message } | decode::Error::Limit { message } => Status::bad_request(format!(
@@ -471,12 +479,46 @@ impl Request<'_> {
         if !matches!(decoded.value, Value::Object(_)) {
             decoded.value = Value::Object(sampan_model::Map::new());
         }
-        if let Value::Object(map) = &mut decoded.value {
-            map.insert("kind", kind);
-            map.insert("apiVersion", gv.to_string());
-        }
-        Ok((decoded.value, warnings))
+        Ok((typed(decoded.value, kind, &gv.to_string()), warnings))
     }
+
+    fn body_encoding(&self) -> Result<Encoding, Status> {
+        body_encoding(self.content_type(), &|| self.a.resource.protobuf())
+    }
+}
+
+/// A tree that says what it is.
+fn typed(mut value: Value, kind: &str, api_version: &str) -> Value {
+    if let Value::Object(map) = &mut value {
+        map.insert("kind", kind);
+        map.insert("apiVersion", api_version);
+    }
+    value
+}
+
+/// The object in a protobuf body, checked to be of that kind.
+fn decode_protobuf(
+    p: Protobuf,
+    body: &[u8],
+    schema: &Schema,
+    kind: &str,
+    gv: &GroupVersion,
+) -> Result<Value, Status> {
+    let opened = protobuf::open(p, body, protobuf::message_of(p, schema)?).map_err(|error| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {error} ({})",
+            hex_start(body)
+        ))
+    })?;
+    let given = typed(Value::Object(sampan_model::Map::new()), &opened.kind, &opened.api_version);
+    check_type(&given, kind, gv, false)?;
+    let value = opened.value.map_err(|error| {
+        Status::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: {error}",
+            gv.version.as_str()
+        ))
+    })?;
+    Ok(typed(value, kind, &gv.to_string()))
 }
 
 fn invalid_patch_options(field: &str, detail: &str) -> Status {

@@ -1,4 +1,4 @@
-//! Objects and lists in the form that a client asked for: as they are, as YAML, as a Table, as metadata only.
+//! Objects and lists in the form that a client asked for: as they are, as YAML or protobuf, as a Table, as metadata only.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, Map, Reason, Status, Value};
 
 use super::list_body::{ListBody, push_item};
+use super::{protobuf, protobuf_list};
 use crate::encode;
 use crate::http_io::body::Body;
 use crate::http_io::media::{Encoding, Form, Shape};
@@ -66,6 +67,9 @@ pub(super) fn one(
         }
         Shape::PartialMetadata { version, list: false } => partial(&value, version),
     };
+    if let Encoding::Protobuf(p) = form.encoding {
+        return Ok(respond::bytes(code, &form.content_type(), protobuf::object(p, a, &shown)?));
+    }
     Ok(respond::object(code, &shown, form, pretty))
 }
 
@@ -105,6 +109,10 @@ pub(super) fn list(
     if form == Form::JSON && !pretty {
         return Ok(json_list(a, list, meta));
     }
+    if let Encoding::Protobuf(p) = form.encoding {
+        check_list_shape(a, form.shape)?;
+        return protobuf_list::answer(p, a, list, &meta, form.shape);
+    }
     let entries = list.entries();
     let trees = entries.iter().map(|entry| object::bytes(&a.resource, entry).and_then(|bytes| tree(&bytes)));
     let items = trees.collect::<Result<Vec<Value>, Status>>()?;
@@ -132,19 +140,17 @@ fn tree_list(
     query: &Query,
     now: Timestamp,
 ) -> Result<Answer, Status> {
+    check_list_shape(a, form.shape)?;
+    if let Encoding::Protobuf(p) = form.encoding {
+        return protobuf_list::of_trees(p, a, items, &meta, form.shape);
+    }
     let shown = match form.shape {
         Shape::Table(version) => {
             let include = include(query)?;
             let rows = items.into_iter().map(|item| row(a, item, include, now)).collect();
             table(a, version, true, meta, rows)
         }
-        Shape::PartialMetadata { list: false, .. } => {
-            return Err(not_acceptable(format!(
-                "you requested PartialObjectMetadata, but the requested object is a list (*core.{})",
-                a.resource.list_kind
-            )));
-        }
-        Shape::PartialMetadata { version, list: true } => {
+        Shape::PartialMetadata { version, .. } => {
             let items: Vec<Value> = items.iter().map(|item| partial(item, version)).collect();
             list_of("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), meta, items)
         }
@@ -163,6 +169,17 @@ fn tree_list(
         }
     };
     Ok(respond::object(200, &shown, form, pretty))
+}
+
+/// 406 where one object was asked for instead of a list.
+fn check_list_shape(a: &Attributes, shape: Shape) -> Result<(), Status> {
+    if matches!(shape, Shape::PartialMetadata { list: false, .. }) {
+        return Err(not_acceptable(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list (*core.{})",
+            a.resource.list_kind
+        )));
+    }
+    Ok(())
 }
 
 fn list_of(kind: &str, api_version: &str, meta: Map, items: Vec<Value>) -> Value {
@@ -273,7 +290,7 @@ pub(super) fn table(a: &Attributes, version: &str, columns: bool, meta: Map, row
     Value::Object(map)
 }
 
-/// One object of a watch in the form that the client asked for, as JSON without a line break.
+/// One object of a watch in the form that the client asked for: JSON without a line break, or an enveloped message.
 pub(super) fn watched(
     a: &Attributes,
     object: Value,
@@ -281,7 +298,7 @@ pub(super) fn watched(
     include: Include,
     first: bool,
     now: Timestamp,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, Status> {
     let shown = match form.shape {
         Shape::Object | Shape::GroupDiscovery(_) => object,
         Shape::PartialMetadata { version, .. } => partial(&object, version),
@@ -290,14 +307,15 @@ pub(super) fn watched(
             table(a, version, first, meta, vec![row(a, object, include, now)])
         }
     };
+    if let Encoding::Protobuf(p) = form.encoding {
+        return protobuf::object(p, a, &shown);
+    }
     let mut out = Vec::with_capacity(1024);
     encode::write_object(&shown, &mut out, false);
-    out
+    Ok(out)
 }
 
 /// Whether a form is told object by object as it is stored.
 pub(super) fn is_stored_form(a: &Attributes, form: Form) -> bool {
-    form.shape == Shape::Object
-        && form.encoding == Encoding::Json
-        && a.resource.group_version() == a.resource.storage_version
+    form.shape == Shape::Object && a.resource.group_version() == a.resource.storage_version
 }

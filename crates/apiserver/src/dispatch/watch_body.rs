@@ -1,7 +1,7 @@
 //! The body of a watch: a frame an event, encoded once and shared by all who watch in the plain form.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +11,7 @@ use sampan_model::{Map, Status, Value};
 use sampan_store::{Entry, Event, EventKind, Revision};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::protobuf;
 use super::shape::{self, Include};
 use super::watch_timers::{Fired, Timers};
 use crate::http_io::body::{Body, Pieces};
@@ -31,20 +32,23 @@ pub(super) async fn answer(
     form: Form,
     query: &Query,
 ) -> Result<Answer, Status> {
-    if form.encoding != Encoding::Json {
+    if form.encoding == Encoding::Yaml {
         return Err(Status::not_acceptable(&[
             "application/json",
             "application/vnd.kubernetes.protobuf;stream=watch",
         ]));
     }
+    let content_type = match form.encoding {
+        Encoding::Protobuf(_) => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
+    };
     let include = shape::include(query)?;
     let events = match server.registry.watch(a, options).await {
         Ok(events) => events,
         // What is too old is told inside the watch, with 200, as upstream does.
         Err(status) if status.code() == 410 => {
-            let mut frame = BytesMut::new();
-            error_frame(&mut frame, &status);
-            return Ok(respond::bytes(200, "application/json", frame.freeze()));
+            let frame = error_frame(form.encoding, &status);
+            return Ok(respond::bytes(200, content_type, frame));
         }
         Err(status) => return Err(status),
     };
@@ -59,7 +63,7 @@ pub(super) async fn answer(
         clock: Arc::clone(server),
         over: false,
     };
-    let mut answer = respond::bytes(200, "application/json", Bytes::new());
+    let mut answer = respond::bytes(200, content_type, Bytes::new());
     answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     *answer.body_mut() = Body::Pieces(Box::new(body));
     Ok(answer)
@@ -79,8 +83,12 @@ struct WatchBody {
     over: bool,
 }
 
-/// A frame that was encoded for the first watcher, kept beside the event for the others.
-struct Frame(Bytes);
+/// The frames that were encoded for the first watcher of each encoding, kept beside the event for the others.
+#[derive(Default)]
+struct Frames {
+    json: OnceLock<Bytes>,
+    protobuf: OnceLock<Bytes>,
+}
 
 impl Pieces for WatchBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -125,7 +133,7 @@ impl Pieces for WatchBody {
                     return Poll::Ready(None);
                 }
                 (Fired::Bookmark, Some(revision)) => {
-                    return Poll::Ready(Some(bookmark(&self.a, self.how.form, revision, false).into()));
+                    return Poll::Ready(Some(bookmark(&self.a, self.how.form, revision, false)));
                 }
                 (Fired::Bookmark, None) => {}
             }
@@ -173,57 +181,68 @@ struct Telling {
 }
 
 fn tell(out: &mut Gathered, a: &Attributes, item: WatchItem, how: Telling, first: &mut bool, clock: &Shared) {
-    let mut shaped = |kind: &str, value: Result<Value, Status>| match value {
-        Ok(value) => {
-            let object =
-                shape::watched(a, value, how.form, how.include, std::mem::take(first), clock.registry.now());
-            out.push(frame(kind, &object));
-        }
-        Err(status) => {
-            let mut text = BytesMut::new();
-            error_frame(&mut text, &status);
-            out.push(text.freeze());
-        }
+    let encoding = how.form.encoding;
+    let mut shaped = |kind: &str, value: Result<Value, Status>| {
+        let first = value.is_ok() && std::mem::take(first);
+        let now = clock.registry.now();
+        let object = value.and_then(|value| shape::watched(a, value, how.form, how.include, first, now));
+        out.push(match object {
+            Ok(object) => frame(encoding, kind, &object),
+            Err(status) => error_frame(encoding, &status),
+        });
     };
     let convert = |entry: &Entry| object::parse(entry).map(|value| object::from_storage(&a.resource, value));
     match item {
-        WatchItem::Initial(entry) if how.plain => out.push(frame("ADDED", trimmed(&entry.value))),
+        WatchItem::Initial(entry) if how.plain => out.push(stored_frame(a, encoding, "ADDED", &entry)),
         WatchItem::Initial(entry) => shaped("ADDED", convert(&entry)),
-        WatchItem::Change(kind, event, None) if how.plain => out.push(shared_frame(kind, &event)),
+        WatchItem::Change(kind, event, None) if how.plain => {
+            out.push(shared_frame(a, encoding, kind, &event));
+        }
         WatchItem::Change(kind, event, None) => shaped(kind.as_str(), convert(&event.entry)),
         WatchItem::Change(kind, event, Some(before)) => {
             let value =
                 at_revision(&before, event.revision).map(|value| object::from_storage(&a.resource, value));
             shaped(kind.as_str(), value);
         }
-        WatchItem::InitialEnd(revision) => out.push(bookmark(a, how.form, revision, true).into()),
-        WatchItem::Failed(status) => {
-            let mut text = BytesMut::new();
-            error_frame(&mut text, &status);
-            out.push(text.freeze());
-        }
+        WatchItem::InitialEnd(revision) => out.push(bookmark(a, how.form, revision, true)),
+        WatchItem::Failed(status) => out.push(error_frame(encoding, &status)),
     }
 }
 
 /// The frame of an event in the plain form. All watchers for whom the event is of its usual kind share one.
-fn shared_frame(kind: WatchEvent, event: &Event) -> Bytes {
+fn shared_frame(a: &Attributes, encoding: Encoding, kind: WatchEvent, event: &Event) -> Bytes {
     let usual = match (event.kind, &event.previous) {
         (EventKind::Delete, _) => WatchEvent::Deleted,
         (EventKind::Put, None) => WatchEvent::Added,
         (EventKind::Put, Some(_)) => WatchEvent::Modified,
     };
-    let make = || frame(kind.as_str(), trimmed(&event.entry.value));
+    let make = || stored_frame(a, encoding, kind.as_str(), &event.entry);
     if kind != usual {
         return make();
     }
-    event.frame.get_or_init(|| Arc::new(Frame(make()))).map_or_else(make, |frame: &Frame| frame.0.clone())
+    let frames: Option<&Frames> = event.frame.get_or_init(|| Arc::new(Frames::default()));
+    let Some(frames) = frames else { return make() };
+    let kept = if encoding == Encoding::Json { &frames.json } else { &frames.protobuf };
+    kept.get_or_init(make).clone()
+}
+
+/// The frame of an object as it is stored.
+fn stored_frame(a: &Attributes, encoding: Encoding, kind: &str, entry: &Entry) -> Bytes {
+    let Encoding::Protobuf(p) = encoding else { return frame(encoding, kind, trimmed(&entry.value)) };
+    match object::parse(entry).and_then(|value| protobuf::object(p, a, &value)) {
+        Ok(object) => frame(encoding, kind, &object),
+        Err(status) => error_frame(encoding, &status),
+    }
 }
 
 fn trimmed(object: &[u8]) -> &[u8] {
     object.strip_suffix(b"\n").unwrap_or(object)
 }
 
-fn frame(kind: &str, object: &[u8]) -> Bytes {
+fn frame(encoding: Encoding, kind: &str, object: &[u8]) -> Bytes {
+    if let Encoding::Protobuf(_) = encoding {
+        return protobuf::frame(kind, object);
+    }
     let mut out = BytesMut::with_capacity(object.len() + 40);
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(kind.as_bytes());
@@ -233,14 +252,19 @@ fn frame(kind: &str, object: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn error_frame(out: &mut BytesMut, status: &Status) {
-    let mut text = Vec::new();
-    crate::encode::write_object(&status.to_value(), &mut text, false);
-    out.extend_from_slice(&frame("ERROR", &text));
+fn error_frame(encoding: Encoding, status: &Status) -> Bytes {
+    let object = match respond::encode(&status.to_value(), encoding, false) {
+        Ok(object) => object,
+        Err(worse) => {
+            tracing::error!(error = worse.message(), "a watch could not be told of an error");
+            return Bytes::new();
+        }
+    };
+    frame(encoding, "ERROR", trimmed(&object))
 }
 
 /// A bookmark; `initial`: the one that ends the initial events.
-fn bookmark(a: &Attributes, form: Form, revision: Revision, initial: bool) -> Vec<u8> {
+fn bookmark(a: &Attributes, form: Form, revision: Revision, initial: bool) -> Bytes {
     let mut value = Value::Object(Map::new());
     object::set_type(&a.resource, &mut value);
     value.set_meta("resourceVersion", revision.to_string());
@@ -249,8 +273,10 @@ fn bookmark(a: &Attributes, form: Form, revision: Revision, initial: bool) -> Ve
         value.set_meta("annotations", annotations);
     }
     sampan_schema::complete(&a.resource.schema, &mut value);
-    let text = shape::watched(a, value, form, Include::Metadata, false, a_long_ago());
-    frame("BOOKMARK", &text).to_vec()
+    match shape::watched(a, value, form, Include::Metadata, false, a_long_ago()) {
+        Ok(object) => frame(form.encoding, "BOOKMARK", &object),
+        Err(status) => error_frame(form.encoding, &status),
+    }
 }
 
 /// Bookmarks have no age.

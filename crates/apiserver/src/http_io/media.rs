@@ -2,6 +2,8 @@
 
 use sampan_model::Status;
 
+use super::protobuf::{self, Protobuf};
+
 /// An encoding of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -9,6 +11,8 @@ pub enum Encoding {
     Json,
     /// `application/yaml`
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`
+    Protobuf(Protobuf),
 }
 
 impl Encoding {
@@ -17,6 +21,7 @@ impl Encoding {
         match self {
             Encoding::Json => "application/json",
             Encoding::Yaml => "application/yaml",
+            Encoding::Protobuf(_) => protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -66,9 +71,16 @@ impl Form {
     }
 }
 
-/// The media types of the API, as refusals list them. (Protobuf is not spoken yet; clients that ask for it first also name JSON.)
-pub const MEDIA_TYPES: [&str; 3] =
-    ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+/// The media types of the API, as refusals list them.
+pub const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
+
+/// How objects are written in protobuf, if they are; asked only when a client wants it.
+pub type MaybeProtobuf<'a> = &'a dyn Fn() -> Option<Protobuf>;
+
+/// For what has no protobuf form.
+pub fn no_protobuf() -> Option<Protobuf> {
+    None
+}
 
 /// What a route offers besides plain objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +95,13 @@ pub enum Offers {
 
 /// The form that `accept` asks for first of those that are offered; 406 when there is none.
 ///
-/// As upstream: clauses in order of their `q`, `*/*` is JSON, `application/*` is nothing.
-pub fn negotiate(accept: Option<&str>, offers: Offers) -> Result<Form, Status> {
+/// As upstream: clauses in order of their `q`, `*/*` is JSON, `application/*` is nothing. A clause for protobuf is passed over where
+/// there is none, and so is one for a table in protobuf.
+pub fn negotiate(
+    accept: Option<&str>,
+    offers: Offers,
+    protobuf: MaybeProtobuf<'_>,
+) -> Result<Form, Status> {
     let Some(accept) = accept.map(str::trim).filter(|a| !a.is_empty()) else { return Ok(Form::JSON) };
     if accept == "*/*" || accept == "application/json" {
         return Ok(Form::JSON);
@@ -103,7 +120,7 @@ pub fn negotiate(accept: Option<&str>, offers: Offers) -> Result<Form, Status> {
     clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
     clauses
         .iter()
-        .find_map(|(_, clause)| form(clause, offers))
+        .find_map(|(_, clause)| form(clause, offers, protobuf))
         .ok_or_else(|| Status::not_acceptable(&accepted()))
 }
 
@@ -111,11 +128,12 @@ fn accepted() -> Vec<&'static str> {
     MEDIA_TYPES.to_vec()
 }
 
-fn form(clause: &str, offers: Offers) -> Option<Form> {
+fn form(clause: &str, offers: Offers, protobuf: MaybeProtobuf<'_>) -> Option<Form> {
     let mut parts = clause.split(';').map(str::trim);
     let encoding = match parts.next()? {
         "application/json" | "*/*" => Encoding::Json,
         "application/yaml" => Encoding::Yaml,
+        protobuf::MEDIA_TYPE => Encoding::Protobuf(protobuf()?),
         _ => return None,
     };
     let (mut group, mut version, mut kind) = ("", "", "");
@@ -130,7 +148,9 @@ fn form(clause: &str, offers: Offers) -> Option<Form> {
     let known = |list: &[&'static str]| list.iter().find(|v| **v == version).copied();
     let shape = match (kind, group, offers) {
         ("", ..) => Shape::Object,
-        ("Table", "meta.k8s.io", Offers::Transforms) => Shape::Table(known(&["v1", "v1beta1"])?),
+        ("Table", "meta.k8s.io", Offers::Transforms) if !matches!(encoding, Encoding::Protobuf(_)) => {
+            Shape::Table(known(&["v1", "v1beta1"])?)
+        }
         ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", Offers::Transforms) => {
             Shape::PartialMetadata { version: known(&["v1", "v1beta1"])?, list: kind.ends_with("List") }
         }
@@ -143,12 +163,14 @@ fn form(clause: &str, offers: Offers) -> Option<Form> {
 }
 
 /// The encoding of a body; JSON when the client does not say. 415 for one that is not known.
-pub fn body_encoding(content_type: Option<&str>) -> Result<Encoding, Status> {
-    match media_type(content_type) {
-        "" | "application/json" => Ok(Encoding::Json),
-        "application/yaml" => Ok(Encoding::Yaml),
-        _ => Err(Status::unsupported_media_type(&accepted())),
-    }
+pub fn body_encoding(content_type: Option<&str>, protobuf: MaybeProtobuf<'_>) -> Result<Encoding, Status> {
+    let known = match media_type(content_type) {
+        "" | "application/json" => Some(Encoding::Json),
+        "application/yaml" => Some(Encoding::Yaml),
+        protobuf::MEDIA_TYPE => protobuf().map(Encoding::Protobuf),
+        _ => None,
+    };
+    known.ok_or_else(|| Status::unsupported_media_type(&accepted()))
 }
 
 /// The media type without its parameters.
@@ -158,6 +180,9 @@ pub fn media_type(content_type: Option<&str>) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use sampan_schema::SchemaSet;
+    use sampan_schema::protobuf::Layout;
+
     use super::*;
 
     #[test]
@@ -183,7 +208,40 @@ mod tests {
             ("html", "text/html", None),
         ];
         for (name, accept, want) in rows {
-            assert_eq!(negotiate(Some(accept), Offers::Transforms).ok(), want, "{name}");
+            assert_eq!(negotiate(Some(accept), Offers::Transforms, &no_protobuf).ok(), want, "{name}");
         }
+    }
+
+    #[test]
+    fn protobuf_is_given_where_there_is_one_and_passed_over_elsewhere() {
+        let layout: &'static Layout = Box::leak(Box::new(Layout::new(&SchemaSet::new(), "")));
+        let some = || Some(Protobuf(layout));
+        let protobuf = |shape| Some(Form { encoding: Encoding::Protobuf(Protobuf(layout)), shape });
+        let partial = Shape::PartialMetadata { version: "v1", list: false };
+        let rows = [
+            ("client-go", "application/vnd.kubernetes.protobuf,application/json", protobuf(Shape::Object)),
+            ("controllers", "application/vnd.kubernetes.protobuf, */*", protobuf(Shape::Object)),
+            ("nothing else", "application/vnd.kubernetes.protobuf", protobuf(Shape::Object)),
+            ("a stream", "application/vnd.kubernetes.protobuf;stream=watch", protobuf(Shape::Object)),
+            ("json preferred", "application/json,application/vnd.kubernetes.protobuf", Some(Form::JSON)),
+            (
+                "metadata",
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                protobuf(partial),
+            ),
+            ("a table", "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", None),
+            (
+                "a table, or else json",
+                "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/json",
+                Some(Form::JSON),
+            ),
+        ];
+        for (name, accept, want) in rows {
+            assert_eq!(negotiate(Some(accept), Offers::Transforms, &some).ok(), want, "{name}");
+        }
+        let only = Some(protobuf::MEDIA_TYPE);
+        assert_eq!(negotiate(only, Offers::Objects, &no_protobuf).unwrap_err().code(), 406);
+        assert_eq!(body_encoding(only, &no_protobuf).unwrap_err().code(), 415);
+        assert!(matches!(body_encoding(only, &some), Ok(Encoding::Protobuf(_))));
     }
 }

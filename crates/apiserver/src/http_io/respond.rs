@@ -7,6 +7,7 @@ use sampan_model::{Status, Value};
 
 use super::body::Body;
 use super::media::{Encoding, Form};
+use super::protobuf;
 
 /// An answer on its way out.
 pub type Answer = Response<Body>;
@@ -33,22 +34,26 @@ pub fn page_not_found() -> Answer {
     text(404, "404 page not found\n")
 }
 
-/// A tree in a form's encoding.
-pub fn encode(value: &Value, encoding: Encoding, pretty: bool) -> Vec<u8> {
+/// A tree in an encoding; in protobuf, a document that says what it is.
+pub fn encode(value: &Value, encoding: Encoding, pretty: bool) -> Result<Vec<u8>, Status> {
     match encoding {
         Encoding::Json => {
             let mut out = Vec::with_capacity(1024);
             crate::encode::write_object(value, &mut out, pretty);
             out.push(b'\n');
-            out
+            Ok(out)
         }
-        Encoding::Yaml => crate::yaml::to_string(value).into_bytes(),
+        Encoding::Yaml => Ok(crate::yaml::to_string(value).into_bytes()),
+        Encoding::Protobuf(protobuf) => protobuf::encode(protobuf, value),
     }
 }
 
 /// A tree as an answer.
 pub fn object(code: u16, value: &Value, form: Form, pretty: bool) -> Answer {
-    bytes(code, &form.content_type(), encode(value, form.encoding, pretty))
+    match encode(value, form.encoding, pretty) {
+        Ok(body) => bytes(code, &form.content_type(), body),
+        Err(failure) => status(&failure, Encoding::Json),
+    }
 }
 
 /// A status as an answer.

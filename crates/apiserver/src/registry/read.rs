@@ -104,7 +104,7 @@ pub enum ListItems {
 
 /// Reads a range of a snapshot piece by piece. It owns no reference into the snapshot's map, only the
 /// key at which it goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ListCursor {
     snapshot: Snapshot,
     prefix: String,

@@ -3,9 +3,24 @@
 use sampan_model::Value;
 
 /// A moment: seconds since 1970 and microseconds.
-struct Moment {
-    seconds: i64,
-    micros: u32,
+pub(crate) struct Moment {
+    pub(crate) seconds: i64,
+    pub(crate) micros: u32,
+}
+
+/// The years that RFC 3339 can write, in seconds since 1970.
+const WRITABLE: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
+
+impl Moment {
+    /// The form of `metav1.Time`; `None` for a year that RFC 3339 cannot write.
+    pub(crate) fn in_seconds(&self) -> Option<String> {
+        WRITABLE.contains(&self.seconds).then(|| format!("{}Z", civil(self.seconds)))
+    }
+
+    /// The form of `metav1.MicroTime`; `None` for a year that RFC 3339 cannot write.
+    pub(crate) fn in_micros(&self) -> Option<String> {
+        WRITABLE.contains(&self.seconds).then(|| format!("{}.{:06}Z", civil(self.seconds), self.micros))
+    }
 }
 
 /// The form of `metav1.Time`.
@@ -68,7 +83,8 @@ fn parse_civil(text: &[u8]) -> Option<i64> {
     Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-fn parse(text: &str) -> Option<Moment> {
+/// The moment that an RFC 3339 text means.
+pub(crate) fn parse(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     let mut seconds = parse_civil(bytes)?;
     let mut rest = &bytes[19..];
