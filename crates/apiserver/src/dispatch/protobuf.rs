@@ -34,9 +34,9 @@ pub(super) fn object(p: Protobuf, a: &Attributes, value: &Value) -> Result<Vec<u
     let resource = &a.resource;
     let id = if is(resource.group_version(), &resource.kind) {
         message_of(p, &resource.schema)?
-    } else if let Some(sub) = resource.subresource(&a.subresource).filter(|s| {
-        is(s.kind.group_version(), &s.kind.kind)
-    }) {
+    } else if let Some(sub) =
+        resource.subresource(&a.subresource).filter(|s| is(s.kind.group_version(), &s.kind.kind))
+    {
         message_of(p, &sub.schema)?
     } else {
         p.document(api_version, kind).ok_or_else(|| not_marshalable(kind))?

@@ -52,11 +52,8 @@ pub(super) fn answer(
             cursor
         }
     };
-    let body = ListBody {
-        step: Step::Measure { ahead: cursor.clone(), length: kept.len(), kept },
-        cursor,
-        items,
-    };
+    let body =
+        ListBody { step: Step::Measure { ahead: cursor.clone(), length: kept.len(), kept }, cursor, items };
     let mut answer = respond::bytes(200, MEDIA_TYPE, Bytes::new());
     *answer.body_mut() = Body::Pieces(Box::new(body));
     Ok(answer)

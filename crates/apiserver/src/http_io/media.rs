@@ -97,11 +97,7 @@ pub enum Offers {
 ///
 /// As upstream: clauses in order of their `q`, `*/*` is JSON, `application/*` is nothing. A clause for protobuf is passed over where
 /// there is none, and so is one for a table in protobuf.
-pub fn negotiate(
-    accept: Option<&str>,
-    offers: Offers,
-    protobuf: MaybeProtobuf<'_>,
-) -> Result<Form, Status> {
+pub fn negotiate(accept: Option<&str>, offers: Offers, protobuf: MaybeProtobuf<'_>) -> Result<Form, Status> {
     let Some(accept) = accept.map(str::trim).filter(|a| !a.is_empty()) else { return Ok(Form::JSON) };
     if accept == "*/*" || accept == "application/json" {
         return Ok(Form::JSON);

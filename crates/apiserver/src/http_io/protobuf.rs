@@ -25,8 +25,9 @@ impl Protobuf {
         match api_version {
             "" | "v1" | "meta.k8s.io/v1" => find("apimachinery.pkg.apis.meta.v1"),
             // One object is the same in both versions.
-            "meta.k8s.io/v1beta1" => find("apimachinery.pkg.apis.meta.v1beta1")
-                .or_else(|| find("apimachinery.pkg.apis.meta.v1")),
+            "meta.k8s.io/v1beta1" => {
+                find("apimachinery.pkg.apis.meta.v1beta1").or_else(|| find("apimachinery.pkg.apis.meta.v1"))
+            }
             "apidiscovery.k8s.io/v2" => find("api.apidiscovery.v2"),
             "apidiscovery.k8s.io/v2beta1" => find("api.apidiscovery.v2beta1"),
             _ => None,

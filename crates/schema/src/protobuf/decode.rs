@@ -166,9 +166,7 @@ impl Decoder<'_> {
             return Err(wrong_wire(wire, &field.name));
         }
         match field.form {
-            Form::Int32 | Form::Int64 | Form::Boolean => {
-                Ok(forms::from_varint(field.form, reader.varint()?))
-            }
+            Form::Int32 | Form::Int64 | Form::Boolean => Ok(forms::from_varint(field.form, reader.varint()?)),
             Form::Double => Ok(forms::from_double(f64::from_bits(reader.fixed64()?))),
             Form::Message(id) => {
                 let before = if let Value::Object(map) = before { map } else { Map::new() };

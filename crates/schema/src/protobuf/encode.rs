@@ -19,12 +19,7 @@ pub struct EncodeError {
 static NOTHING: Map = Map::new();
 
 /// Writes a tree as a message, without an envelope.
-pub fn encode(
-    layout: &Layout,
-    id: MessageId,
-    value: &Value,
-    out: &mut Backwards,
-) -> Result<(), EncodeError> {
+pub fn encode(layout: &Layout, id: MessageId, value: &Value, out: &mut Backwards) -> Result<(), EncodeError> {
     let encoder = Encoder { layout };
     let map = value.as_object().unwrap_or(&NOTHING);
     encoder.message(id, map, out)

@@ -138,12 +138,7 @@ impl Layout {
         self.messages.push(Message { name, nodes: vec![Node::new()], ..Message::default() });
     }
 
-    fn field(
-        &self,
-        column: &str,
-        set: &SchemaSet,
-        object: Option<&ObjectType>,
-    ) -> Option<(Field, Vec<u32>)> {
+    fn field(&self, column: &str, set: &SchemaSet, object: Option<&ObjectType>) -> Option<(Field, Vec<u32>)> {
         let (name, rest) = column.split_once('=')?;
         let (numbers, word) = rest.split_once(':')?;
         let numbers = numbers.split('.').map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>()?;
