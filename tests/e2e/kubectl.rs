@@ -25,8 +25,7 @@ fn with_each(test: impl Fn(&Kubectl, &str)) {
     let cluster = Cluster::start();
     for (i, kubectl) in Kubectl::all(&cluster).iter().enumerate() {
         let namespace = format!("n{i}");
-        let manifest = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
-        kubectl.apply(&["create", "-f", "-"], &manifest);
+        kubectl.run(&["create", "namespace", &namespace]);
         test(kubectl, &namespace);
     }
 }
@@ -63,6 +62,83 @@ fn objects_are_created_and_shown_in_every_form() {
         }
         let described = kubectl.run(&["-n", n, "describe", "deployment", "web"]);
         assert!(described.contains("example.org/image:1"), "{described}");
+    });
+}
+
+/// Commands that make an object from their arguments send it in protobuf, and read it so to describe it.
+#[test]
+fn objects_are_made_from_arguments() {
+    with_each(|kubectl, n| {
+        let cluster_role = format!("reader-of-{n}");
+        let priority = format!("high-in-{n}");
+        let rows: [(&[&str], &str); 20] = [
+            (&["create", "configmap", "c", "--from-literal=key=value"], "configmap/c created"),
+            (&["create", "secret", "generic", "s", "--from-literal=key=value"], "secret/s created"),
+            (
+                &["create", "deployment", "web", "--image=example.org/web:1", "--replicas=2", "--port=80"],
+                "deployment.apps/web created",
+            ),
+            (&["create", "job", "j", "--image=example.org/j:1", "--", "true"], "job.batch/j created"),
+            (
+                &["create", "cronjob", "cj", "--image=example.org/j:1", "--schedule=*/5 * * * *"],
+                "cronjob.batch/cj created",
+            ),
+            (&["create", "service", "clusterip", "svc", "--tcp=80:8080"], "service/svc created"),
+            (&["create", "quota", "q", "--hard=pods=10,requests.cpu=1500m"], "resourcequota/q created"),
+            (&["create", "serviceaccount", "default"], "serviceaccount/default created"),
+            (
+                &["create", "role", "r", "--verb=get", "--resource=pods"],
+                "role.rbac.authorization.k8s.io/r created",
+            ),
+            (
+                &["create", "rolebinding", "rb", "--role=r", "--user=u"],
+                "rolebinding.rbac.authorization.k8s.io/rb created",
+            ),
+            (&["create", "clusterrole", &cluster_role, "--verb=get", "--resource=nodes"], "created"),
+            (
+                &["create", "ingress", "i", "--rule=a.test/p*=svc:80,tls=x"],
+                "ingress.networking.k8s.io/i created",
+            ),
+            (&["create", "priorityclass", &priority, "--value=100"], "created"),
+            (
+                &["create", "poddisruptionbudget", "b", "--selector=app=web", "--min-available=50%"],
+                "poddisruptionbudget.policy/b created",
+            ),
+            (&["run", "p", "--image=example.org/p:1", "--labels=x=y", "--env=A=b"], "pod/p created"),
+            (&["expose", "deployment", "web", "--port=80", "--target-port=http"], "service/web exposed"),
+            (&["scale", "deployment", "web", "--replicas=3"], "deployment.apps/web scaled"),
+            (&["set", "image", "deployment/web", "web=example.org/web:2"], "image updated"),
+            (&["autoscale", "deployment", "web", "--min=1", "--max=3"], "web autoscaled"),
+            (&["annotate", "pod", "p", "note=x"], "pod/p annotate"),
+        ];
+        for (arguments, want) in rows {
+            let text = kubectl.run(&[&["-n", n], arguments].concat());
+            assert!(text.contains(want), "{arguments:?}: {text}");
+        }
+        let rows: [(&[&str], &str); 8] = [
+            (&["deployment", "web", "-o", "jsonpath={.spec.replicas} {..image}"], "3 example.org/web:2"),
+            (&["quota", "q", "-o", "jsonpath={.spec.hard.requests\\.cpu}"], "1500m"),
+            (&["pdb", "b", "-o", "jsonpath={.spec.minAvailable}"], "50%"),
+            (&["service", "svc", "-o", "jsonpath={.spec.ports[0].targetPort}"], "8080"),
+            (&["service", "web", "-o", "jsonpath={.spec.ports[0].targetPort}"], "http"),
+            (&["secret", "s", "-o", "jsonpath={.data.key}"], "dmFsdWU="),
+            (&["pod", "p", "-o", "jsonpath={.spec.containers[0].env[0].value}"], "b"),
+            (&["priorityclass", &priority, "-o", "jsonpath={.value}"], "100"),
+        ];
+        for (arguments, want) in rows {
+            assert_eq!(kubectl.run(&[&["-n", n, "get"], arguments].concat()), want, "{arguments:?}");
+        }
+        for (arguments, want) in [
+            (["describe", "pod", "p"], "Image:      example.org/p:1"),
+            (["describe", "ingress", "i"], "x terminates a.test"),
+            (["describe", "secret", "s"], "key:  5 bytes"),
+            (["describe", "quota", "q"], "requests.cpu"),
+        ] {
+            let text = kubectl.run(&[&["-n", n], &arguments[..]].concat());
+            assert!(text.contains(want), "{arguments:?}: {text}");
+        }
+        let again = kubectl.fail(&["-n", n, "create", "configmap", "c"], "");
+        assert!(again.contains("configmaps \"c\" already exists"), "{again}");
     });
 }
 

@@ -226,13 +226,8 @@ async fn discovery_speaks_protobuf() {
         let mut document = opened(&server, &message, &reply.body);
         assert_eq!(document.pointer(pointer).and_then(|v| v.as_str()), Some(want), "{path}: {document}");
         // The same as in JSON, but for the fields that are left out when they are zero.
-        let json = server.request(
-            Method::GET,
-            path,
-            &[("accept", &accept.replace(PROTOBUF, "application/json"))],
-            "",
-        );
-        let json = json.await.ok();
+        let accept = accept.replace(PROTOBUF, "application/json");
+        let json = server.request(Method::GET, path, &[("accept", &accept)], "").await.ok();
         assert_eq!(document["kind"], json["kind"]);
         if json.get("apiVersion").is_none() {
             assert_eq!(document["apiVersion"], "");
