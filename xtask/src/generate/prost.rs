@@ -89,8 +89,8 @@ fn read(text: &str, module: &[String], messages: &mut BTreeMap<String, Message>)
 
 fn field(name: &str, prost: &str, rust: &str, module: &[String]) -> Result<Field> {
     let quoted = |key: &str| {
-        let (_, rest) = prost.split_once(&format!("{key} = \""))?;
-        rest.split('"').next()
+        let (_, value) = prost.split_once(&format!("{key} = \""))?;
+        value.split('"').next()
     };
     let number = quoted("tag").context("no tag")?.parse().context("the tag is no number")?;
     let (word, repeat) = if let Some(map) = quoted("btree_map") {

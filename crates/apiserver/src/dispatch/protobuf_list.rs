@@ -93,17 +93,14 @@ struct Items {
 impl Items {
     fn new(p: Protobuf, a: &Attributes, shape: Shape) -> Result<Self, Status> {
         let resource = Arc::clone(&a.resource);
-        let (item, partial, kind) = match shape {
-            Shape::PartialMetadata { version, .. } => {
-                let api_version = format!("meta.k8s.io/{version}");
-                let item = p.document(&api_version, "PartialObjectMetadata");
-                let item = item.ok_or_else(|| Status::internal("metadata has no protobuf form"))?;
-                (item, Some(version), (api_version, "PartialObjectMetadataList".to_owned()))
-            }
-            _ => {
-                let kind = (resource.group_version().to_string(), resource.list_kind.to_string());
-                (protobuf::message_of(p, &resource.schema)?, None, kind)
-            }
+        let (item, partial, kind) = if let Shape::PartialMetadata { version, .. } = shape {
+            let api_version = format!("meta.k8s.io/{version}");
+            let item = p.document(&api_version, "PartialObjectMetadata");
+            let item = item.ok_or_else(|| Status::internal("metadata has no protobuf form"))?;
+            (item, Some(version), (api_version, "PartialObjectMetadataList".to_owned()))
+        } else {
+            let kind = (resource.group_version().to_string(), resource.list_kind.to_string());
+            (protobuf::message_of(p, &resource.schema)?, None, kind)
         };
         // All lists number their fields alike, but for one that was published with them exchanged.
         let (items, meta) = if partial == Some("v1beta1") { (1, 2) } else { (2, 1) };

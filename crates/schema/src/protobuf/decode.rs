@@ -26,6 +26,19 @@ enum Slot {
     Map(Vec<(Str, Value)>),
 }
 
+impl Slot {
+    /// The list, made empty if there was none.
+    fn list(&mut self) -> &mut Vec<Value> {
+        if !matches!(self, Slot::List(_)) {
+            *self = Slot::List(Vec::new());
+        }
+        match self {
+            Slot::List(items) => items,
+            _ => unreachable!("it was made a list just above"),
+        }
+    }
+}
+
 impl Decoder<'_> {
     /// Reads a message over what was read of it before.
     fn message(&self, id: MessageId, bytes: &[u8], before: Map, depth: usize) -> Result<Map, Malformed> {
@@ -106,14 +119,7 @@ impl Decoder<'_> {
                 *slot = Slot::One(self.value(field, wire, reader, before, depth + 1)?);
             }
             Repeat::List => {
-                let items = match slot {
-                    Slot::List(items) => items,
-                    _ => {
-                        *slot = Slot::List(Vec::new());
-                        let Slot::List(items) = slot else { return Ok(()) };
-                        items
-                    }
-                };
+                let items = slot.list();
                 if wire == wire::BYTES && forms::wire_type(field.form) != wire::BYTES {
                     // Packed: nobody writes it for proto2, every reader takes it.
                     let mut packed = Reader::new(reader.bytes()?);
