@@ -15,6 +15,11 @@ fn tools() -> PathBuf {
     root().join("target/tools")
 }
 
+/// Where Debian's package of the Google Cloud CLI keeps kubectl in several versions.
+const CLOUD_CLI: &str = "/usr/lib/google-cloud-sdk/bin";
+/// Those that are tested: the oldest, one with SPDY only, and the newest that it has.
+const OLDER: [&str; 3] = ["1.27", "1.30", "1.33"];
+
 /// One kubectl.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
@@ -25,25 +30,26 @@ pub struct Kubectl {
 
 impl Kubectl {
     /// Every kubectl to test with: those that `SAMPAN_KUBECTL` names (separated by colons), else that of
-    /// `scripts/test`, else that on the path. Says so when there is none.
+    /// `scripts/test` (or on the path), and older ones where the Google Cloud CLI has brought them. Says so when there
+    /// is none.
     pub fn all(cluster: &Cluster) -> Vec<Self> {
-        let named = std::env::var_os("SAMPAN_KUBECTL");
-        let paths: Vec<PathBuf> = match &named {
-            Some(list) => std::env::split_paths(list).collect(),
-            None => vec![tools().join("bin/kubectl"), "kubectl".into()],
+        let works = |path: &PathBuf| runs(path, &["version", "--client"]);
+        let paths: Vec<PathBuf> = match std::env::var_os("SAMPAN_KUBECTL") {
+            Some(list) => std::env::split_paths(&list).filter(works).collect(),
+            None => {
+                let newest = [tools().join("bin/kubectl"), "kubectl".into()].into_iter().find(works);
+                let older = OLDER.map(|version| Path::new(CLOUD_CLI).join(format!("kubectl.{version}")));
+                newest.into_iter().chain(older.into_iter().filter(works)).collect()
+            }
         };
-        let mut found: Vec<Self> = paths
+        let found: Vec<Self> = paths
             .into_iter()
-            .filter(|path| runs(path, &["version", "--client"]))
             .map(|path| Self {
                 path,
                 kubeconfig: cluster.kubeconfig(),
                 cache: cluster.data_dir().join("kubectl-cache"),
             })
             .collect();
-        if named.is_none() {
-            found.truncate(1);
-        }
         if found.is_empty() {
             eprintln!("skipped: there is no kubectl (scripts/test installs one)");
         }
@@ -52,8 +58,14 @@ impl Kubectl {
 
     /// Runs it; `input` goes to its standard input.
     pub fn run_with(&self, args: &[&str], input: &str) -> Output {
+        self.run_in(args, input, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn run_in(&self, args: &[&str], input: &str, variables: &[(&str, &str)]) -> Output {
         use std::io::Write as _;
         let mut child = Command::new(&self.path)
+            .envs(variables.iter().copied())
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .arg("--cache-dir")
