@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use crate::history::HistoryLimits;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::{Committed, Error, Revision, Snapshot, Store, Txn, Watcher};
+use crate::{Committed, Entry, Error, Revision, Snapshot, Store, Transform, Txn, Watcher};
 
 use writer::{Request, Writer};
 
@@ -37,6 +37,8 @@ pub struct Options {
     pub queue_limit: usize,
     /// How many events may wait for one watcher before it is ended.
     pub watcher_limit: usize,
+    /// What happens to values on their way to the disk and back. `None`: nothing.
+    pub transform: Option<Arc<dyn Transform>>,
 }
 
 impl Options {
@@ -47,7 +49,18 @@ impl Options {
 
     /// The defaults, without a disk.
     pub fn in_memory() -> Self {
-        Self { dir: None, history: HistoryLimits::default(), queue_limit: 4096, watcher_limit: 4096 }
+        Self {
+            dir: None,
+            history: HistoryLimits::default(),
+            queue_limit: 4096,
+            watcher_limit: 4096,
+            transform: None,
+        }
+    }
+
+    /// The transform, if there is a disk for which it is needed.
+    fn disk_transform(&self) -> Option<&Arc<dyn Transform>> {
+        self.dir.as_ref().and(self.transform.as_ref())
     }
 }
 
@@ -57,6 +70,7 @@ pub struct Embedded {
     live: Arc<Live>,
     metrics: Metrics,
     queue_limit: usize,
+    transform: Option<Arc<dyn Transform>>,
     /// `None` once it is closed.
     queue: RwLock<Option<mpsc::Sender<Request>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -78,6 +92,7 @@ impl Embedded {
             live,
             metrics,
             queue_limit: options.queue_limit.max(1),
+            transform: options.disk_transform().cloned(),
             queue: RwLock::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
         })
@@ -147,6 +162,10 @@ impl Store for Embedded {
         self.live.oldest()
     }
 
+    fn is_stale(&self, entry: &Entry) -> bool {
+        self.transform.as_ref().is_some_and(|transform| !transform.is_current(&entry.key, entry.form))
+    }
+
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
     }
@@ -168,6 +187,7 @@ mod tests {
             live: Arc::new(Live::new(&State::default(), &History::default(), 1, metrics.clone())),
             metrics,
             queue_limit: 1,
+            transform: None,
             queue: RwLock::new(Some(queue)),
             writer: Mutex::default(),
         });

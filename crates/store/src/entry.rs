@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::Revision;
+use crate::{Form, Revision};
 
 /// A key with its value, as of `revision`. Shared by every snapshot that contains it.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Entry {
     pub revision: Revision,
     /// The value, with its revision spliced in.
     pub value: Bytes,
+    /// In which form the value lies on the disk; `None`: as it is.
+    pub form: Option<Form>,
     /// Whatever a reader derived from the value.
     pub memo: Memo,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Entry, Revision};
+use crate::{Entry, Revision, TransformError};
 
 /// A failed operation. Nothing was written unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,28 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// A value could not be made ready for the disk.
+    #[error("the value of {key:?} cannot be written")]
+    Seal {
+        /// The key.
+        key: Arc<str>,
+        /// Why.
+        #[source]
+        source: TransformError,
+    },
+    /// A value on the disk cannot be opened. Nothing on the disk was changed.
+    #[error("unable to transform key {key:?} of revision {revision}{}", Others(*others))]
+    Unreadable {
+        /// The first such key.
+        key: Arc<str>,
+        /// The revision of its value.
+        revision: Revision,
+        /// How many other keys there are whose values cannot be opened.
+        others: usize,
+        /// Why the first one cannot.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The engine failed; whether a commit in flight was written is not known.
     #[error("the storage engine failed")]
     Engine(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -71,7 +93,25 @@ impl Error {
         match self {
             Self::Engine(source) => Self::Engine(Arc::clone(source)),
             Self::Corrupt { path, detail } => Self::Corrupt { path: path.clone(), detail: detail.clone() },
+            Self::Unreadable { key, revision, others, source } => Self::Unreadable {
+                key: Arc::clone(key),
+                revision: *revision,
+                others: *others,
+                source: Arc::clone(source),
+            },
             _ => Self::Closed,
+        }
+    }
+}
+
+/// How many keys besides the one that was named, in words.
+struct Others(usize);
+
+impl std::fmt::Display for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(f, " (and of {n} more)"),
         }
     }
 }

@@ -11,6 +11,7 @@ mod history;
 mod hub;
 mod live;
 mod metrics;
+mod transform;
 mod txn;
 mod watcher;
 
@@ -21,6 +22,7 @@ pub mod state;
 pub use entry::{Entry, Memo};
 pub use error::Error;
 pub use state::Snapshot;
+pub use transform::{Form, Transform, TransformError, Transformed};
 pub use txn::{Committed, Expect, NewValue, Op, Txn};
 pub use watcher::{Batch, Event, EventKind, Watcher};
 
@@ -50,6 +52,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The oldest revision that [`Store::watch`] can resume after and [`Store::snapshot_at`] can rebuild.
     fn oldest_revision(&self) -> Revision;
+
+    /// Whether `entry` lies on the disk in an older form than it would if it were written now: a writer that finds
+    /// nothing to change writes it nevertheless.
+    fn is_stale(&self, _entry: &Entry) -> bool {
+        false
+    }
 
     /// Registers the store's metrics.
     fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry);

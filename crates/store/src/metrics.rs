@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     pub(crate) commits: Counter,
     pub(crate) conflicts: Counter,
     pub(crate) failures: Counter,
+    pub(crate) unsealed: Counter,
     pub(crate) group_size: Histogram,
     pub(crate) commit_seconds: Histogram,
     pub(crate) queue: Gauge,
@@ -28,6 +29,7 @@ impl Default for Metrics {
             commits: Counter::default(),
             conflicts: Counter::default(),
             failures: Counter::default(),
+            unsealed: Counter::default(),
             group_size: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             commit_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 17)),
             queue: Gauge::default(),
@@ -47,6 +49,11 @@ impl Metrics {
         r.register("commits", "Transactions that were committed", self.commits.clone());
         r.register("conflicts", "Transactions whose expectations did not hold", self.conflicts.clone());
         r.register("failures", "Transactions that the engine could not write", self.failures.clone());
+        r.register(
+            "seal_failures",
+            "Transactions with a value that could not be made ready for the disk",
+            self.unsealed.clone(),
+        );
         r.register("group_size", "Transactions that became durable together", self.group_size.clone());
         r.register_with_unit(
             "commit_duration",

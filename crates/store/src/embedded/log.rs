@@ -9,13 +9,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use crate::history::History;
 use crate::state::State;
-use crate::{Entry, Error, Event, EventKind, Memo, Revision};
+use crate::{Entry, Error, Event, EventKind, Memo, Revision, Transform, TransformError};
 
 use super::database;
+use super::pending::Sealed;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE events (id INTEGER PRIMARY KEY, type INTEGER NOT NULL, key TEXT NOT NULL, value BLOB);
@@ -51,11 +53,61 @@ fn with_ids(events: &[Arc<Event>]) -> impl Iterator<Item = (i64, &Arc<Event>)> {
     })
 }
 
+/// Makes entries of what lies on the disk.
+pub(super) struct Opener<'t> {
+    transform: Option<&'t dyn Transform>,
+    /// What could not be opened; entries without a value stand for it.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A value that could not be opened.
+pub(super) struct Unreadable {
+    pub(super) key: Arc<str>,
+    pub(super) revision: Revision,
+    cause: Arc<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unreadable {
+    pub(super) fn error(&self, others: usize) -> Error {
+        let (key, source) = (Arc::clone(&self.key), Arc::clone(&self.cause));
+        Error::Unreadable { key, revision: self.revision, others, source }
+    }
+}
+
+impl<'t> Opener<'t> {
+    pub(super) fn new(transform: Option<&'t dyn Transform>) -> Self {
+        Self { transform, unreadable: Vec::new() }
+    }
+
+    /// The entry of a row: its key is in the first column after the id, its value in the second.
+    fn entry(&mut self, row: &Row<'_>, revision: Revision) -> rusqlite::Result<Entry> {
+        let key: Arc<str> = row.get_ref(1)?.as_str()?.into();
+        let stored = row.get_ref(2)?.as_blob()?;
+        let opened = match self.transform.map_or(Ok(None), |transform| transform.open(&key, stored)) {
+            Ok(opened) => opened,
+            Err(cause) => {
+                self.note(&key, revision, cause);
+                return Ok(Entry { key, revision, value: Bytes::new(), form: None, memo: Memo::default() });
+            }
+        };
+        let (value, form) = match opened {
+            Some(opened) => (Bytes::from(opened.bytes.into_boxed_slice()), Some(opened.form)),
+            None => (Bytes::copy_from_slice(stored), None),
+        };
+        Ok(Entry { key, revision, value, form, memo: Memo::default() })
+    }
+
+    fn note(&mut self, key: &Arc<str>, revision: Revision, cause: TransformError) {
+        self.unreadable.push(Unreadable { key: Arc::clone(key), revision, cause: cause.into() });
+    }
+}
+
 /// Appends events and, if there is something to trim, folds it, all durably or not at all.
 /// `trim` holds the oldest events of the log; `oldest` is the revision after which they begin.
 pub(super) fn commit(
     connection: &mut Connection,
     events: &[Arc<Event>],
+    sealed: Sealed,
     trim: &[Arc<Event>],
     oldest: Revision,
 ) -> rusqlite::Result<()> {
@@ -63,10 +115,14 @@ pub(super) fn commit(
     {
         let mut insert = transaction
             .prepare_cached("INSERT INTO events (id, type, key, value) VALUES (?1, ?2, ?3, ?4)")?;
-        for (id, event) in with_ids(events) {
+        let mut sealed = sealed.into_iter().peekable();
+        for (place, (id, event)) in with_ids(events).enumerate() {
             let own = event.entry.revision == event.revision;
             let kind = if event.kind == EventKind::Put { PUT } else { DELETE };
-            insert.execute(params![id, kind, &*event.entry.key, own.then_some(&event.entry.value[..])])?;
+            let value = own.then_some(&event.entry.value[..]);
+            let instead = sealed.next_if(|(sealed, _)| *sealed == place);
+            let value = instead.as_ref().map_or(value, |(_, bytes)| bytes.as_deref());
+            insert.execute(params![id, kind, &*event.entry.key, value])?;
         }
     }
     fold(&transaction, trim, oldest)?;
@@ -79,6 +135,10 @@ fn fold(connection: &Connection, trim: &[Arc<Event>], oldest: Revision) -> rusql
     let mut delete =
         connection.prepare_cached("DELETE FROM objects WHERE id BETWEEN ?1 AND ?2 AND key = ?3")?;
     let mut insert = connection.prepare_cached("INSERT INTO objects (id, key, value) VALUES (?1, ?2, ?3)")?;
+    // What is not on the disk as it is in memory is not made anew, but moved.
+    let mut carry = connection.prepare_cached(
+        "INSERT INTO objects (id, key, value) SELECT id, key, value FROM events WHERE id = ?1",
+    )?;
     for (row, event) in with_ids(trim) {
         let key = &*event.entry.key;
         // What was written after `oldest` and replaced before the end of `trim` never gets there.
@@ -86,7 +146,10 @@ fn fold(connection: &Connection, trim: &[Arc<Event>], oldest: Revision) -> rusql
             delete.execute(params![id(previous.revision, 0), id(previous.revision, MAX_OPS - 1), key])?;
         }
         if event.kind == EventKind::Put && newest_of_key[key] == event.revision {
-            insert.execute(params![row, key, &event.entry.value[..]])?;
+            match event.entry.form {
+                None => insert.execute(params![row, key, &event.entry.value[..]])?,
+                Some(_) => carry.execute(params![row])?,
+            };
         }
     }
     let mut forget = connection.prepare_cached("DELETE FROM events WHERE id <= ?1")?;
@@ -95,13 +158,18 @@ fn fold(connection: &Connection, trim: &[Arc<Event>], oldest: Revision) -> rusql
 }
 
 /// Reads everything.
-pub(super) fn load(connection: &Connection, path: &Path) -> Result<(State, History), Error> {
+pub(super) fn load(
+    connection: &Connection,
+    path: &Path,
+    opener: &mut Opener<'_>,
+) -> Result<(State, History), Error> {
     let failed = |error| database::error(path, error);
     let mut query = connection.prepare("SELECT id, key, value FROM objects ORDER BY id").map_err(failed)?;
     let mut rows = query.query([]).map_err(failed)?;
     let mut objects = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        objects.push(Arc::new(entry(row, 1, 2, revision(row).map_err(failed)?).map_err(failed)?));
+        let revision = revision(row).map_err(failed)?;
+        objects.push(Arc::new(opener.entry(row, revision).map_err(failed)?));
     }
     let (folded, count) = (objects.iter().map(|e| e.revision).max().unwrap_or(0), objects.len());
     let mut state = State::build(folded, objects);
@@ -116,7 +184,7 @@ pub(super) fn load(connection: &Connection, path: &Path) -> Result<(State, Histo
     }
     state.revision = oldest;
     let mut history = History::new(oldest);
-    for event in load_events(connection, path, &mut state)? {
+    for event in load_events(connection, path, &mut state, opener)? {
         history.push(event);
     }
     Ok((state, history))
@@ -127,6 +195,7 @@ pub(super) fn load_events(
     connection: &Connection,
     path: &Path,
     state: &mut State,
+    opener: &mut Opener<'_>,
 ) -> Result<Vec<Arc<Event>>, Error> {
     let failed = |error| database::error(path, error);
     let mut query = connection
@@ -150,7 +219,7 @@ pub(super) fn load_events(
                 return Err(database::corrupt(path, "the log removes what is not there"));
             }
             _ => {
-                let mut entry = entry(row, 1, 2, revision).map_err(failed)?;
+                let mut entry = opener.entry(row, revision).map_err(failed)?;
                 if let Some(previous) = &previous {
                     entry.key = Arc::clone(&previous.key);
                 }
@@ -182,13 +251,4 @@ pub(super) fn newest(connection: &Connection, path: &Path) -> Result<Revision, E
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
     Ok(revision_of(row.get(0)?))
-}
-
-fn entry(row: &Row<'_>, key: usize, value: usize, revision: Revision) -> rusqlite::Result<Entry> {
-    Ok(Entry {
-        key: row.get_ref(key)?.as_str()?.into(),
-        revision,
-        value: bytes::Bytes::copy_from_slice(row.get_ref(value)?.as_blob()?),
-        memo: Memo::default(),
-    })
 }

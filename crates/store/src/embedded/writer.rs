@@ -9,7 +9,7 @@ use crate::history::{History, HistoryLimits};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::state::State;
-use crate::{Committed, Error, Event, Txn};
+use crate::{Committed, Error, Event, Transform, Txn};
 
 use super::Options;
 use super::directory::Directory;
@@ -33,6 +33,8 @@ pub(super) struct Writer {
     limits: HistoryLimits,
     /// `None`: the store is in memory only.
     disk: Option<Disk>,
+    /// What happens to values on their way to the disk.
+    transform: Option<Arc<dyn Transform>>,
     live: Arc<Live>,
     metrics: Metrics,
 }
@@ -45,13 +47,16 @@ impl Writer {
     ) -> Result<Self, Error> {
         let (disk, state, history) = match &options.dir {
             Some(dir) => {
-                let (disk, state, history) = Disk::open(Directory::lock(dir)?)?;
+                let transform = options.transform.clone();
+                let (disk, state, history) = Disk::open(Directory::lock(dir)?, transform)?;
                 (Some(disk), state, history)
             }
             None => (None, State::default(), History::default()),
         };
         let live = Arc::new(Live::new(&state, &history, options.watcher_limit, metrics.clone()));
-        let writer = Self { requests, state, history, limits: options.history, disk, live, metrics };
+        let transform = options.disk_transform().cloned();
+        let limits = options.history;
+        let writer = Self { requests, state, history, limits, disk, transform, live, metrics };
         writer.measure();
         Ok(writer)
     }
@@ -79,7 +84,8 @@ impl Writer {
             return;
         }
         let began = Instant::now();
-        let mut pending = Pending::new(self.state.clone());
+        let transform = self.transform.clone();
+        let mut pending = Pending::new(self.state.clone(), transform.as_deref());
         let mut answers = Vec::with_capacity(group.len());
         for Request { txn, reply } in group {
             answers.push((reply, pending.apply(txn)));
@@ -103,20 +109,24 @@ impl Writer {
         #[expect(clippy::cast_precision_loss, reason = "groups are small")]
         self.metrics.group_size.observe(answers.len() as f64);
         for (reply, result) in answers {
-            let counter = if result.is_ok() { &self.metrics.commits } else { &self.metrics.conflicts };
+            let counter = match &result {
+                Ok(_) => &self.metrics.commits,
+                Err(Error::Seal { .. }) => &self.metrics.unsealed,
+                Err(_) => &self.metrics.conflicts,
+            };
             counter.inc();
             answer(reply, result);
         }
     }
 
     /// Makes events durable and then visible.
-    fn write(&mut self, pending: Pending) -> Result<(), Error> {
-        let Pending { state, events } = pending;
+    fn write(&mut self, pending: Pending<'_>) -> Result<(), Error> {
+        let Pending { state, events, sealed, .. } = pending;
         let trim = self.history.excess(self.limits, events.len());
         if let Some(disk) = &mut self.disk {
             let trimmed: Vec<_> =
                 trim.map(|up_to| self.history.up_to(up_to).cloned().collect()).unwrap_or_default();
-            disk.commit(&events, &trimmed, self.history.oldest())?;
+            disk.commit(&events, sealed, &trimmed, self.history.oldest())?;
         }
         if let Some(up_to) = trim {
             self.history.trim(up_to);
@@ -250,7 +260,7 @@ mod tests {
         let (file, away) = (dir.path().join("state.db"), dir.path().join("away"));
         // Closed after the failure, moved before the next commit opens it again.
         writer.disk.as_mut().unwrap().fault = Some(Fault::FailAfterCommit);
-        writer.disk.as_mut().unwrap().commit(&[], &[], 0).unwrap_err();
+        writer.disk.as_mut().unwrap().commit(&[], Vec::new(), &[], 0).unwrap_err();
         std::fs::rename(&file, &away).unwrap();
         for _ in 0..3 {
             assert!(matches!(commit(&mut writer, "/b"), Err(Error::Engine(_))));

@@ -95,6 +95,7 @@ mod tests {
             key: key.into(),
             revision,
             value: bytes::Bytes::new(),
+            form: None,
             memo: crate::Memo::default(),
         })
     }
