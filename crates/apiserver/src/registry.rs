@@ -118,10 +118,12 @@ fn store_error(error: &sampan_store::Error) -> Status {
             Status::too_many_requests("the storage is busy, please try again later", 1)
         }
         Error::SlowWatcher { .. } => Status::internal("the watch fell behind"),
+        Error::Seal { source, .. } => Status::internal(Chain(source.as_ref())),
         Error::Closed => Status::service_unavailable("the server is shutting down"),
         Error::Conflict { .. }
         | Error::InUse(_)
         | Error::Corrupt { .. }
+        | Error::Unreadable { .. }
         | Error::InvalidTxn(_)
         | Error::Engine(_) => Status::internal(Chain(error)),
     }

@@ -54,6 +54,8 @@ impl Registry {
         if let Some(old) = old
             && also.is_empty()
             && unchanged(old, &value)
+            // A new key at rest reaches an object by any write, also by one that changes nothing.
+            && !self.store.is_stale(old)
         {
             return object::bytes(&a.resource, old).map_err(CommitError::Status);
         }
