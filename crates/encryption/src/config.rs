@@ -18,7 +18,7 @@ pub(crate) struct Configuration {
     api_version: String,
     #[serde(default)]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(crate) resources: Vec<ResourceConfiguration>,
 }
 
@@ -26,9 +26,9 @@ pub(crate) struct Configuration {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResourceConfiguration {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(crate) resources: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(crate) providers: Vec<ProviderConfiguration>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Identity {}
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keys {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub(crate) keys: Vec<Key>,
 }
 
@@ -111,6 +111,11 @@ pub(crate) struct KmsConfiguration {
     /// In Go's form; without one it is three seconds.
     #[serde(default = "three_seconds")]
     pub(crate) timeout: String,
+}
+
+/// A list, which is empty when it is null, as for Go's decoder.
+fn list<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn v1() -> String {

@@ -72,9 +72,9 @@ fn frame(message: &impl Message) -> Bytes {
 }
 
 async fn exchange(socket: &Path, method: &str, frame: Bytes, timeout: Duration) -> Result<Bytes, Status> {
-    let stream = connect(socket).await.map_err(|error| {
-        Status::unavailable(&format_args!("dial unix {}: {error}", socket.display()))
-    })?;
+    let stream = connect(socket)
+        .await
+        .map_err(|error| Status::unavailable(&format_args!("dial unix {}: {error}", socket.display())))?;
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await

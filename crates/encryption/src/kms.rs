@@ -209,3 +209,15 @@ fn key_id_hash(key_id: &str) -> String {
     text
 }
 
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
+/// Opens an envelope whose seed is known.
+#[cfg(test)]
+pub(crate) fn known_answer(key: &str, sealed: &[u8], secret: &[u8]) -> Result<Vec<u8>, ValueError> {
+    let envelope = EncryptedObject::decode(sealed).map_err(|error| ValueError::Kms(error.to_string()))?;
+    envelope::validate(&envelope).map_err(ValueError::Kms)?;
+    DataKey::new(envelope.encrypted_dek_source_type, secret)?.open(key, &envelope.encrypted_data)
+}

@@ -15,6 +15,8 @@ mod reload;
 mod resource;
 mod rules;
 
+#[cfg(test)]
+mod tests;
 
 pub use encryption::Encryption;
 pub use error::Error;

@@ -110,9 +110,7 @@ impl Rules {
             .filter(|e| !readable(&e.key, e.form) || !readable(&e.key, written(&e.key)));
         match unreadable.next() {
             None => Ok(()),
-            Some(first) => {
-                Err(Error::Unreadable { key: first.key.to_string(), others: unreadable.count() })
-            }
+            Some(first) => Err(Error::Unreadable { key: first.key.to_string(), others: unreadable.count() }),
         }
     }
 

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use super::envelope::{self, DataKey, SIZE};
 use super::messages::{
-    DecryptRequest, DecryptResponse, DekSource, EncryptRequest, EncryptResponse, EncryptedObject, StatusRequest,
-    StatusResponse,
+    DecryptRequest, DecryptResponse, DekSource, EncryptRequest, EncryptResponse, EncryptedObject,
+    StatusRequest, StatusResponse,
 };
-use super::{Seed, Shared, State, WRITE_DEK_MAX_TTL, key_id_hash};
+use super::{FAILED_TTL, Seed, Shared, State, WRITE_DEK_MAX_TTL, key_id_hash};
 use crate::grpc::{self, Status};
 
 /// How often the plugin is asked for its state while it is well, and while it is not.
@@ -111,6 +111,8 @@ pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Calls> {
 
 async fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
     let mut due = tokio::time::Instant::now();
+    // Thousands of values may wait for as many seeds; not each of them waits for a plugin that hangs.
+    let mut hung: Option<(Instant, Status)> = None;
     loop {
         let call = tokio::select! {
             biased;
@@ -128,7 +130,17 @@ async fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
                 }
             }
             Call::Decrypt(request, reply) => {
-                let _ = reply.try_send(decrypt(shared, &request).await);
+                hung.take_if(|(at, _)| at.elapsed() >= FAILED_TTL);
+                let result = match &hung {
+                    Some((_, error)) => Err(error.clone()),
+                    None => decrypt(shared, &request).await,
+                };
+                if let (None, Err(error)) = (&hung, &result)
+                    && error.is_timeout()
+                {
+                    hung = Some((Instant::now(), error.clone()));
+                }
+                let _ = reply.try_send(result.map_err(|error| error.to_string()));
             }
         }
     }
@@ -172,8 +184,10 @@ async fn check(shared: &Shared) -> Result<(), String> {
         errors.push(format!("expected KMSv2 API version v2, got {}", status.version));
     }
     match envelope::validate_key_id(&status.key_id) {
-        Err(error) => errors
-            .push(format!("got invalid KMSv2 KeyID hash {:?}: {error}", key_id_hash_or_empty(&status.key_id))),
+        Err(error) => errors.push(format!(
+            "got invalid KMSv2 KeyID hash {:?}: {error}",
+            key_id_hash_or_empty(&status.key_id)
+        )),
         Ok(()) => errors.extend(rotate(shared, &status.key_id, expires).await.err()),
     }
     let all = match errors.len() {
@@ -200,7 +214,8 @@ async fn rotate(shared: &Shared, key_id: &str, expires: Instant) -> Result<(), S
     let mut request = EncryptRequest { plaintext: secret.to_vec(), uid: uid.clone() };
     let response: Result<EncryptResponse, Status> = call(shared, "Encrypt", &request).await;
     zeroize::Zeroize::zeroize(&mut request.plaintext);
-    let response = response.map_err(|error| failed(&format_args!("failed to encrypt DEK, error: {error}")))?;
+    let response =
+        response.map_err(|error| failed(&format_args!("failed to encrypt DEK, error: {error}")))?;
     if response.key_id != key_id {
         return Err(failed(&format_args!(
             "statusKeyIDHash={:?}, encryptKeyIDHash={:?}",
@@ -224,13 +239,17 @@ async fn rotate(shared: &Shared, key_id: &str, expires: Instant) -> Result<(), S
     shared.keep(envelope::cache_key(&envelope), Seed::Known(Arc::clone(&seed)));
     let form = shared.form(&envelope);
     shared.state.store(Some(Arc::new(State { seed, envelope, form, expires })));
-    tracing::info!(provider = shared.name, key_id_hash = key_id_hash(key_id), "took a new seed from the kms plugin");
+    tracing::info!(
+        provider = shared.name,
+        key_id_hash = key_id_hash(key_id),
+        "took a new seed from the kms plugin"
+    );
     Ok(())
 }
 
-async fn decrypt(shared: &Shared, request: &DecryptRequest) -> Result<Zeroizing<Vec<u8>>, String> {
+async fn decrypt(shared: &Shared, request: &DecryptRequest) -> Result<Zeroizing<Vec<u8>>, Status> {
     let response: Result<DecryptResponse, Status> = call(shared, "Decrypt", request).await;
-    response.map(|response| Zeroizing::new(response.plaintext)).map_err(|error| error.to_string())
+    response.map(|response| Zeroizing::new(response.plaintext))
 }
 
 async fn call<A: prost::Message + Default>(
