@@ -43,6 +43,7 @@ pub struct Cluster {
     dir: TempDir,
     port: u16,
     ready_line: String,
+    args: Vec<String>,
     process: Option<Process>,
 }
 
@@ -56,8 +57,14 @@ struct Process {
 impl Cluster {
     /// Starts a cluster in a new directory, on a free port.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further arguments.
+    pub fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut cluster = Self { dir, port: 0, ready_line: String::new(), process: None };
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let mut cluster = Self { dir, port: 0, ready_line: String::new(), args, process: None };
         cluster.restart().expect("the cluster starts");
         cluster
     }
@@ -65,7 +72,7 @@ impl Cluster {
     /// Starts the cluster again, on the same directory and the same port.
     pub fn restart(&mut self) -> Result<()> {
         anyhow::ensure!(self.process.is_none(), "the cluster is running");
-        let mut process = Process::spawn(self.data_dir(), self.port)?;
+        let mut process = Process::spawn(self.data_dir(), self.port, &self.args)?;
         self.ready_line = process.wait_for("sampan ready in ")?;
         let address = self.ready_line.split_once("https://127.0.0.1:").context("no URL in the ready line")?.1;
         self.port = address.split(',').next().unwrap_or_default().parse().context("no port in the URL")?;
@@ -125,11 +132,12 @@ impl Cluster {
 }
 
 impl Process {
-    fn spawn(dir: &Path, port: u16) -> Result<Self> {
+    fn spawn(dir: &Path, port: u16, args: &[String]) -> Result<Self> {
         let mut child = Command::new(binary())
             .args(["up", "--no-node", "--no-controllers", "--data-dir"])
             .arg(dir)
             .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

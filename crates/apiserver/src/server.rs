@@ -18,6 +18,7 @@ use crate::chain::authentication::Authenticator;
 use crate::chain::authorization::{Authorizer, MastersOnly};
 use crate::chain::metrics::Metrics;
 use crate::chain::{self, deadline};
+use crate::health::HealthCheck;
 use crate::http_io::respond::Answer;
 use crate::registry::{Clock, Registry};
 use crate::request_info::RequestInfo;
@@ -42,6 +43,8 @@ pub struct Config {
     pub clock: Clock,
     /// How many short requests may be in flight at once.
     pub max_in_flight: usize,
+    /// Health checks besides the server's own.
+    pub health_checks: Vec<HealthCheck>,
 }
 
 /// How many short requests may be in flight at once, unless configured (upstream's two limits together).
@@ -58,6 +61,7 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) metrics_registry: prometheus_client::registry::Registry,
     pub(crate) in_flight: InFlight,
+    pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
 }
 
@@ -95,6 +99,7 @@ impl Server {
             metrics,
             metrics_registry,
             in_flight,
+            health_checks: config.health_checks,
             shutdown: tokio_util::sync::CancellationToken::new(),
         }))
     }

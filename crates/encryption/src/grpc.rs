@@ -4,6 +4,7 @@
 //! or in the headers when there is no answer.
 
 use std::fmt;
+use std::os::linux::net::SocketAddrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -109,7 +110,6 @@ async fn exchange(socket: &Path, method: &str, frame: Bytes, timeout: Duration) 
 async fn connect(socket: &Path) -> std::io::Result<UnixStream> {
     let name = socket.to_str().and_then(|path| path.strip_prefix("/@").or_else(|| path.strip_prefix('@')));
     let Some(name) = name else { return UnixStream::connect(socket).await };
-    use std::os::linux::net::SocketAddrExt as _;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
     let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
     stream.set_nonblocking(true)?;

@@ -43,7 +43,7 @@ pub(crate) struct Keyed {
 #[derive(Debug)]
 enum Cipher {
     AesGcm(AesGcm),
-    AesCbc(aes_cbc::AesCbc),
+    AesCbc(Box<aes_cbc::AesCbc>),
     Secretbox(secretbox::Secretbox),
 }
 
@@ -107,7 +107,7 @@ impl Keyed {
         let prefix = format!("{}{}:", family.prefix(), key.name);
         let cipher = match family {
             Family::AesGcm => AesGcm::new(&secret).map(Cipher::AesGcm),
-            Family::AesCbc => aes_cbc::AesCbc::new(&secret).map(Cipher::AesCbc),
+            Family::AesCbc => aes_cbc::AesCbc::new(&secret).map(Box::new).map(Cipher::AesCbc),
             Family::Secretbox => secretbox::Secretbox::new(&secret).map(Cipher::Secretbox),
         };
         Ok(Self { family, form: form(&prefix, &secret, ""), prefix, cipher: cipher.ok_or_else(invalid)? })
@@ -185,12 +185,11 @@ pub(crate) fn open(
             Provider::Identity => return Ok(None),
             Provider::Keyed(keyed) => match stored.strip_prefix(keyed.prefix.as_bytes()) {
                 Some(sealed) => keyed.open(key, sealed),
-                None => {
-                    if stored.starts_with(keyed.family.prefix().as_bytes()) {
-                        failure.get_or_insert(ValueError::NoKey(keyed.family.name()));
-                    }
+                None if stored.starts_with(keyed.family.prefix().as_bytes()) => {
+                    failure.get_or_insert(ValueError::NoKey(keyed.family.name()));
                     continue;
                 }
+                None => continue,
             },
             Provider::Kms(kms) => match stored.strip_prefix(kms.prefix().as_bytes()) {
                 Some(sealed) => kms.open(key, sealed),

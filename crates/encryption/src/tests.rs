@@ -4,6 +4,7 @@ mod at_rest;
 mod configuration;
 mod format;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::{Encryption, Error};
@@ -24,7 +25,7 @@ pub(crate) fn configuration(rules: &[(&str, &[String])]) -> String {
     let mut text =
         String::from("apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n");
     for (resources, providers) in rules {
-        text += &format!("- resources: [{resources}]\n  providers: [{}]\n", providers.join(", "));
+        let _ = writeln!(text, "- resources: [{resources}]\n  providers: [{}]", providers.join(", "));
     }
     text
 }

@@ -68,6 +68,21 @@ pub(crate) struct Up {
     /// A further name or address that the server's certificate is to be valid for; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_san: Vec<String>,
+    /// The file that says how objects are encrypted at rest
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encryption_provider_config: Option<PathBuf>,
+    /// Take over changes of that file while running
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        requires = "encryption_provider_config"
+    )]
+    pub(crate) encryption_provider_config_automatic_reload: bool,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,sampan_store=debug`
     #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", hide_env_values = true)]
     pub(crate) log_level: String,

@@ -5,6 +5,7 @@
 //! `ready` come last, so that whoever waits for them finds a server that answers.
 
 mod bootstrap;
+mod encryption;
 mod limits;
 mod notices;
 mod signals;
@@ -19,6 +20,7 @@ use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::chain::authentication::ClientCertificate;
 use sampan_apiserver::chain::authorization::{AlwaysAllow, Authorizer, MastersOnly};
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_encryption::Encryption;
 use sampan_store::embedded::{Embedded, Options};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -45,7 +47,9 @@ pub(crate) fn run(options: &Up) -> Result<()> {
         let documents = openapi::Documents::new(types, resources.iter());
         (Catalog::new(resources), documents)
     });
-    let store = open_store(&dir, options.store)?;
+    let encryption = encryption::load(options)?;
+    let store = open_store(&dir, options.store, Arc::clone(&encryption))?;
+    let storage = Storage { store: Arc::clone(&store), encryption };
     let _ = random.join();
     let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
     let (catalog, documents) = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
@@ -54,25 +58,37 @@ pub(crate) fn run(options: &Up) -> Result<()> {
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome =
-        runtime.block_on(serve(options, &dir, &pki, Arc::clone(&store), catalog, documents, started));
+    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, catalog, documents, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
     outcome
 }
 
-fn open_store(dir: &DataDir, kind: StoreKind) -> Result<Arc<Embedded>> {
+/// Where objects are kept, and what happens to them on the way.
+struct Storage {
+    store: Arc<Embedded>,
+    encryption: Arc<Encryption>,
+}
+
+fn open_store(dir: &DataDir, kind: StoreKind, encryption: Arc<Encryption>) -> Result<Arc<Embedded>> {
     let options = match kind {
         StoreKind::Embedded => Options::new(dir.path()),
         StoreKind::Memory => Options::in_memory(),
     };
+    let options = Options { transform: Some(encryption), ..options };
     match Embedded::open(options) {
         Ok(store) => Ok(Arc::new(store)),
         Err(sampan_store::Error::InUse(path)) => Err(anyhow!(
             "another sampan is running on {}: stop it, or choose another directory with --data-dir",
             path.display()
         )),
+        Err(error @ sampan_store::Error::Unreadable { .. }) => Err(error).with_context(|| {
+            format!(
+                "cannot read the store in {}, in which nothing was changed: start with an                  --encryption-provider-config that has the right keys",
+                dir.path().display()
+            )
+        }),
         Err(error) => {
             Err(error).with_context(|| format!("cannot open the store in {}", dir.path().display()))
         }
@@ -83,7 +99,7 @@ async fn serve(
     options: &Up,
     dir: &DataDir,
     pki: &Pki,
-    store: Arc<Embedded>,
+    Storage { store, encryption }: Storage,
     catalog: Catalog,
     documents: openapi::Documents,
     started: Instant,
@@ -95,6 +111,7 @@ async fn serve(
         AuthorizationMode::MastersOnly => Arc::new(MastersOnly),
         AuthorizationMode::AlwaysAllow => Arc::new(AlwaysAllow),
     };
+    let kept = Arc::clone(&store);
     let server = Server::new(Config {
         store,
         catalog,
@@ -105,6 +122,7 @@ async fn serve(
         version: version::info(),
         clock: jiff::Timestamp::now,
         max_in_flight: MAX_IN_FLIGHT,
+        health_checks: encryption::health_checks(options, &encryption),
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
     let names = ServerNames::new(
@@ -116,6 +134,11 @@ async fn serve(
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
     let tls = tls::config(pki.authority(), &certificate)?;
     let stop = CancellationToken::new();
+    if let Some(file) = options.encryption_provider_config.as_ref()
+        && options.encryption_provider_config_automatic_reload
+    {
+        tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
+    }
     let listening = tokio::spawn(sampan_apiserver::listener::serve(listener, tls, server, stop.clone()));
     let url = kubeconfig::url(address);
     let path = dir.admin_kubeconfig();

@@ -61,6 +61,7 @@ impl TestServer {
             version: sampan_model::Value::default(),
             clock: Timestamp::now,
             max_in_flight: MAX_IN_FLIGHT,
+            health_checks: Vec::new(),
         });
         let catalog = server.registry().catalog();
         let objects = sampan_builtins::bootstrap::objects().into_iter().map(|(gvr, object)| {

@@ -8,6 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampan-model", &[]),
     ("sampan-store", &[]),
     ("sampan-schema", &["sampan-model"]),
+    ("sampan-encryption", &["sampan-model", "sampan-store"]),
     ("sampan-validation", &["sampan-model"]),
     ("sampan-apiserver", &["sampan-schema", "sampan-store"]),
     ("sampan-auth", &["sampan-apiserver"]),
@@ -16,7 +17,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampan-scheduler", &["sampan-model"]),
     ("sampan-node", &["sampan-model"]),
     ("sampan-net", &["sampan-model"]),
-    ("sampan", &["sampan-builtins", "sampan-controllers", "sampan-scheduler", "sampan-node", "sampan-net"]),
+    (
+        "sampan",
+        &[
+            "sampan-builtins",
+            "sampan-encryption",
+            "sampan-controllers",
+            "sampan-scheduler",
+            "sampan-node",
+            "sampan-net",
+        ],
+    ),
     ("sampan-testkit", &["sampan-builtins"]),
     // The end-to-end tests know the binary only.
     ("sampan-tests", &[]),

@@ -162,6 +162,9 @@ fn root(server: &Shared) -> Answer {
         }
         paths.push(version_path(&gv));
     }
+    for check in &server.health_checks {
+        paths.extend(["healthz", "livez", "readyz"].map(|root| format!("/{root}/{}", check.name)));
+    }
     paths.sort();
     paths.dedup();
     let value: Value = Value::Object([("paths", Value::from(paths))].into_iter().collect());

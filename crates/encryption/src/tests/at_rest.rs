@@ -1,5 +1,6 @@
 //! The store with encryption: rotation, wrong keys, a configuration that changes.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        let _ = write!(text, ": {error}");
         source = error.source();
     }
     text

@@ -112,7 +112,7 @@ fn the_most_specific_rule_decides_and_what_is_in_no_rule_stays_plain() {
         let sealed = encryption.seal(key, b"value").unwrap();
         match &sealed {
             Some(sealed) => {
-                assert!(sealed.bytes.starts_with(prefix.as_bytes()) && !prefix.is_empty(), "{key}")
+                assert!(sealed.bytes.starts_with(prefix.as_bytes()) && !prefix.is_empty(), "{key}");
             }
             None => assert_eq!(prefix, "", "{key}"),
         }

@@ -162,16 +162,16 @@ fn give_up_unreadable(
     let is_lost = |entry: &Arc<Entry>| lost.contains(&(&*entry.key, entry.revision));
     let touched = |event: &&Arc<Event>| is_lost(&event.entry) || event.previous.as_ref().is_some_and(is_lost);
     let oldest = history.oldest();
-    let Some(last) = history.after(oldest).rev().find(touched).map(|event| event.revision) else {
+    let Some(newest) = history.after(oldest).rev().find(touched).map(|event| event.revision) else {
         return Ok(());
     };
-    let events: Vec<_> = history.up_to(last).cloned().collect();
+    let events: Vec<_> = history.up_to(newest).cloned().collect();
     log::commit(connection, &[], Sealed::new(), &events, oldest)
         .map_err(|error| database::error(path, error))?;
-    history.trim(last);
+    history.trim(newest);
     tracing::warn!(
         values = unreadable.len(),
-        revision = last,
+        revision = newest,
         "replaced values could not be opened: the history begins after them"
     );
     Ok(())
