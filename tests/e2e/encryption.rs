@@ -180,6 +180,6 @@ async fn without_the_plugin_the_other_resources_work_and_the_health_check_says_s
 }
 
 async fn http_get(client: &kube::Client, path: &str) -> u16 {
-    let request = kube::core::http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+    let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
     client.send(request).await.unwrap().status().as_u16()
 }
