@@ -23,8 +23,8 @@ fn key(letter: char) -> &'static str {
 fn write_config(file: &Path, providers: &[String]) {
     let text = format!(
         "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
-         - resources: [secrets]\n  providers:\n{}",
-        providers.iter().map(|provider| format!("  - {provider}\n")).collect::<String>()
+         - resources: [secrets]\n  providers:\n  - {}\n",
+        providers.join("\n  - ")
     );
     fs::write(file, text).unwrap();
 }
