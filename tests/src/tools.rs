@@ -34,13 +34,12 @@ impl Kubectl {
     /// is none.
     pub fn all(cluster: &Cluster) -> Vec<Self> {
         let works = |path: &PathBuf| runs(path, &["version", "--client"]);
-        let paths: Vec<PathBuf> = match std::env::var_os("SAMPAN_KUBECTL") {
-            Some(list) => std::env::split_paths(&list).filter(works).collect(),
-            None => {
-                let newest = [tools().join("bin/kubectl"), "kubectl".into()].into_iter().find(works);
-                let older = OLDER.map(|version| Path::new(CLOUD_CLI).join(format!("kubectl.{version}")));
-                newest.into_iter().chain(older.into_iter().filter(works)).collect()
-            }
+        let paths: Vec<PathBuf> = if let Some(list) = std::env::var_os("SAMPAN_KUBECTL") {
+            std::env::split_paths(&list).filter(works).collect()
+        } else {
+            let newest = [tools().join("bin/kubectl"), "kubectl".into()].into_iter().find(works);
+            let older = OLDER.map(|version| Path::new(CLOUD_CLI).join(format!("kubectl.{version}")));
+            newest.into_iter().chain(older.into_iter().filter(works)).collect()
         };
         let found: Vec<Self> = paths
             .into_iter()
