@@ -8,3 +8,5 @@
 
 pub mod authentication;
 pub mod authorization;
+pub mod https;
+pub mod webhook_client;
