@@ -13,6 +13,7 @@ pub mod encode;
 pub mod health;
 pub mod http_io;
 pub mod listener;
+pub mod mirror;
 pub mod object_finalizers;
 pub mod openapi;
 pub mod registry;

@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod conversion;
 mod deprecated;
 pub mod descriptions;
+mod installation;
 mod printers;
 mod protobuf;
 mod resources;
@@ -23,5 +24,6 @@ mod types;
 mod virtuals;
 
 pub use descriptions::descriptions;
+pub use installation::{Dependencies, install};
 pub use resources::{resources, schema_name};
 pub use types::types;

@@ -14,7 +14,7 @@ use sampan_model::{Status, Value};
 pub(crate) use binding::Binding;
 pub(crate) use scale::label_selector;
 
-use crate::strategy;
+use crate::{Dependencies, strategy};
 
 /// The behaviour of a subresource of `parent`.
 pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
@@ -29,6 +29,12 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
         (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),
         (_, other) => Behaviour::Connect(Arc::new(connect::Unavailable::new(other))),
     }
+}
+
+/// The behaviour of a subresource once the server's parts are there; `None` leaves it as it is.
+pub(crate) fn installed(resource: &str, name: &str, dependencies: &Dependencies) -> Option<Behaviour> {
+    let _ = (resource, name, dependencies);
+    None
 }
 
 /// What actions answer that have nothing to show: success, as something created.

@@ -1,5 +1,7 @@
 //! Resources that are not stored: reviews, bindings without a pod in the path, component statuses.
 
+mod access_reviews;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,6 +9,7 @@ use sampan_apiserver::subresource::{Action, Virtual, VirtualRequest};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{GroupResource, GroupVersionKind, Status, Value};
 
+use crate::Dependencies;
 use crate::subresources::Binding;
 
 /// What answers instead of the store.
@@ -15,6 +18,17 @@ pub(crate) fn of_kind(gvk: &GroupVersionKind) -> Option<Arc<dyn Virtual>> {
         "authentication.k8s.io" | "authorization.k8s.io" => Some(Arc::new(Unanswered)),
         "" if gvk.kind == "Binding" => Some(Arc::new(Bindings)),
         "" if gvk.kind == "ComponentStatus" => Some(Arc::new(Unanswered)),
+        _ => None,
+    }
+}
+
+/// What answers once the server's parts are there.
+pub(crate) fn installed(gvk: &GroupVersionKind, dependencies: &Dependencies) -> Option<Arc<dyn Virtual>> {
+    match gvk.group.as_str() {
+        "authorization.k8s.io" => {
+            let review = access_reviews::Review::of_kind(&gvk.kind, dependencies.authorizer.as_ref()?)?;
+            Some(Arc::new(review))
+        }
         _ => None,
     }
 }

@@ -50,13 +50,17 @@ impl TestServer {
     /// A server over a store, with the objects of a new cluster.
     pub async fn over(store: Arc<dyn Store>) -> Self {
         let types = TYPES.get_or_init(sampan_builtins::types);
-        let catalog = Catalog::new(sampan_builtins::resources(types));
+        let authorizer = default_authorizer();
+        let mut resources = sampan_builtins::resources(types);
+        let dependencies = sampan_builtins::Dependencies { authorizer: Some(Arc::clone(&authorizer)) };
+        sampan_builtins::install(&mut resources, &dependencies);
+        let catalog = Catalog::new(resources);
         let server = Server::new(Config {
             store,
             catalog,
             admission: Plugins::default(),
             authenticators: vec![Arc::new(ClientCertificate)],
-            authorizer: default_authorizer(),
+            authorizer,
             openapi: Arc::new(openapi::None),
             version: sampan_model::Value::default(),
             clock: Timestamp::now,

@@ -8,6 +8,7 @@ pub mod admission;
 mod amount;
 pub mod apps;
 pub mod authentication;
+pub mod authorization;
 pub mod autoscaling;
 pub mod batch;
 pub mod certificates;

@@ -118,6 +118,20 @@ pub trait Authorizer: Send + Sync + Debug {
     }
 }
 
+/// Several errors in one sentence, as Go's aggregates have it: each once, in brackets when they are many.
+pub fn aggregate(errors: &[String]) -> String {
+    let mut each: Vec<&str> = Vec::with_capacity(errors.len());
+    for error in errors {
+        if !each.contains(&error.as_str()) {
+            each.push(error);
+        }
+    }
+    match each.as_slice() {
+        [one] => (*one).to_owned(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
 /// Several authorizers: the first that has an opinion decides.
 #[derive(Debug)]
 pub struct Union(pub Vec<Arc<dyn Authorizer>>);
@@ -134,7 +148,7 @@ impl Authorizer for Union {
             reasons.extend(Some(verdict.reason).filter(|r| !r.is_empty()));
             errors.extend(verdict.error);
         }
-        let error = (!errors.is_empty()).then(|| errors.join(", "));
+        let error = (!errors.is_empty()).then(|| aggregate(&errors));
         Verdict { decision: Decision::NoOpinion, reason: reasons.join("\n"), error }
     }
 

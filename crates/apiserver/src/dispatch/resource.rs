@@ -231,6 +231,7 @@ impl Request<'_> {
             self.decode(&body, &self.a.resource.schema, &options, &self.a.resource, "")?;
         if let Some(virtual_resource) = &self.a.resource.virtual_resource {
             let registry = &self.server.registry;
+            let object = registry.prepare_virtual(&self.a, object, &options)?;
             let request = VirtualRequest {
                 user: &self.a.user,
                 namespace: &self.a.namespace,

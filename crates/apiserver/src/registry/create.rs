@@ -52,6 +52,19 @@ impl Registry {
         Err(Status::internal("the object could not be written: what it depends on kept changing"))
     }
 
+    /// What a POST to a resource that is not stored makes of its body before it is asked: its namespace, and who sent
+    /// which field (upstream writes that down for reviews too).
+    pub(crate) fn prepare_virtual(
+        &self,
+        a: &Attributes,
+        mut body: Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        check_namespace(a, &mut body)?;
+        keep_managed_fields(a, options, None, &mut body, self.now(), None)?;
+        Ok(body)
+    }
+
     /// One attempt. `applied`: the managed fields were written down already.
     pub(super) async fn try_create(
         &self,
