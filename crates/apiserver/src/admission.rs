@@ -54,6 +54,13 @@ impl Plugins {
         Self(plugins)
     }
 
+    /// The same, with another at the end.
+    #[must_use]
+    pub fn and(mut self, plugin: Arc<dyn Admission>) -> Self {
+        self.0.push(plugin);
+        self
+    }
+
     /// Lets all that handle the write change `object`; the first refusal ends it.
     pub(crate) async fn admit(
         &self,

@@ -63,10 +63,13 @@ where
                 // Audit: the next layer records the request here.
                 // Impersonation: the next layer replaces the user here.
                 // Priority and fairness: the next layer queues the request here.
-                let attributes = authorization::Attributes { user: &user, info: &info, selectors: None };
+                let selectors = authorization::Selectors::of(&info, &query);
+                let attributes =
+                    authorization::Attributes { user: &user, info: &info, selectors: selectors.as_ref() };
+                // Audit takes its annotations from the verdict.
                 let verdict = server.authorizer.authorize(&attributes).await;
                 if !verdict.is_allowed() {
-                    return respond::status(&authorization::forbidden(&user, &info, &verdict.reason), JSON);
+                    return authorization::refused(&user, &info, &parts.uri, &verdict);
                 }
                 dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
             })

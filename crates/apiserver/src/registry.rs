@@ -6,6 +6,7 @@
 
 mod create;
 mod delete;
+mod first;
 mod lookup;
 pub mod object;
 mod part;
@@ -29,6 +30,7 @@ use crate::{Resource, User};
 
 pub use create::random_name_letters;
 pub use delete::{DeleteOptions, Deleted};
+pub use first::{Existing, Reconcile};
 pub use list_options::ListOptions;
 pub(crate) use patching::invalid_patch;
 pub use read::{ListAnswer, ListCursor, ListItems};

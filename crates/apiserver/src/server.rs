@@ -15,7 +15,7 @@ use crate::User;
 use crate::admission::Plugins;
 use crate::catalog::Catalog;
 use crate::chain::authentication::Authenticator;
-use crate::chain::authorization::{Authorizer, MastersOnly};
+use crate::chain::authorization::Authorizer;
 use crate::chain::metrics::Metrics;
 use crate::chain::{self, deadline};
 use crate::health::HealthCheck;
@@ -113,11 +113,6 @@ impl Server {
     pub fn shut_down(&self) {
         self.0.shutdown.cancel();
     }
-}
-
-/// The authorizer that stands until RBAC does.
-pub fn default_authorizer() -> Arc<dyn Authorizer> {
-    Arc::new(MastersOnly)
 }
 
 impl<B> tower_service::Service<Request<B>> for Server

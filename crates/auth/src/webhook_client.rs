@@ -167,4 +167,4 @@ impl WebhookClient {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

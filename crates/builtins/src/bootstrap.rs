@@ -1,5 +1,9 @@
 //! What a new cluster begins with.
 
+use sampan_apiserver::Resource;
+use sampan_apiserver::registry::Existing;
+use sampan_auth::authorization::rbac::rule::PolicyRule;
+use sampan_auth::authorization::rbac::{aggregation, reconcile};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{GroupVersionResource, Map, Value};
 
@@ -68,6 +72,9 @@ const PRIORITIES: &[Served] = &[
 /// through the registry, which allocates the address of the service `kubernetes`.
 pub fn objects() -> Vec<(GroupVersionResource, Value)> {
     let Value::Object(mut lists) = inflate(OBJECTS) else { return Vec::new() };
+    if let Some(roles) = lists.get_mut("clusterroles").and_then(Value::as_array_mut) {
+        aggregation::complete(roles);
+    }
     let mut objects = Vec::with_capacity(180);
     for (resource, group, version, kind) in LISTS {
         let Some(Value::Array(list)) = lists.remove(resource) else { continue };
@@ -80,6 +87,18 @@ pub fn objects() -> Vec<(GroupVersionResource, Value)> {
     objects.push(service_cidr());
     objects.push(kubernetes_service());
     objects
+}
+
+/// What becomes of a first object that is there already: roles and bindings get what they lack, everything else stays.
+pub fn reconcile(resource: &Resource, existing: &Value, wanted: &Value) -> Existing {
+    reconcile::object(&resource.gvr.group, &resource.kind, existing, wanted)
+}
+
+/// What the cluster role `system:node` allows: the rules of the node authorizer.
+pub fn node_rules() -> Vec<PolicyRule> {
+    let lists = inflate(OBJECTS);
+    let role = lists.array_at(&["clusterroles"]).iter().find(|role| role.name() == "system:node");
+    role.map(PolicyRule::read_all).unwrap_or_default()
 }
 
 fn typed(

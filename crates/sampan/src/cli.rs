@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::service_range::ServiceRange;
@@ -59,9 +60,8 @@ pub(crate) struct Up {
     /// Run no controllers and no scheduler
     #[arg(long)]
     pub(crate) no_controllers: bool,
-    /// Who may do what
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = AuthorizationMode::MastersOnly)]
-    pub(crate) authorization_mode: AuthorizationMode,
+    #[command(flatten)]
+    pub(crate) authorization: Authorization,
     /// Range from which services get their addresses
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
     pub(crate) service_cluster_ip_range: ServiceRange,
@@ -116,14 +116,33 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
 }
 
 /// Who may do what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AuthorizationMode {
-    /// The group system:masters may do everything, nobody else may do anything
-    #[value(name = "MastersOnly")]
-    MastersOnly,
-    /// Everybody may do everything
-    #[value(name = "AlwaysAllow")]
-    AlwaysAllow,
+#[derive(Debug, Args)]
+pub(crate) struct Authorization {
+    /// Who decides what a user may do, in order: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook
+    /// [default: Node,RBAC]
+    #[arg(long, value_name = "MODES", value_delimiter = ',', conflicts_with = "authorization_config")]
+    pub(crate) authorization_mode: Vec<String>,
+    /// File that says the same and more (apiserver.config.k8s.io AuthorizationConfiguration)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["authorization_webhook_config_file",
+        "authorization_webhook_cache_authorized_ttl", "authorization_webhook_cache_unauthorized_ttl"])]
+    pub(crate) authorization_config: Option<PathBuf>,
+    /// Kubeconfig of the webhook that the mode Webhook asks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authorization_webhook_config_file: Option<PathBuf>,
+    /// Version in which the webhook is asked
+    #[arg(long, value_name = "VERSION", default_value = "v1", value_parser = ["v1"])]
+    pub(crate) authorization_webhook_version: String,
+    /// How long the webhook's yes is remembered
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub(crate) authorization_webhook_cache_authorized_ttl: Duration,
+    /// How long the webhook's no is remembered
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) authorization_webhook_cache_unauthorized_ttl: Duration,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed = sampan_model::time::parse_go_duration(text).ok().and_then(|d| Duration::try_from(d).ok());
+    parsed.ok_or_else(|| "write a duration such as 30s, 5m or 1h30m".into())
 }
 
 #[cfg(test)]

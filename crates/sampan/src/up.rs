@@ -4,6 +4,7 @@
 //! certificates, beside both the resource table, then the listener; the kubeconfig and the line that says
 //! `ready` come last, so that whoever waits for them finds a server that answers.
 
+mod authorization;
 mod bootstrap;
 mod encryption;
 mod limits;
@@ -16,17 +17,20 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::chain::authentication::ClientCertificate;
-use sampan_apiserver::chain::authorization::{AlwaysAllow, Authorizer, MastersOnly};
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_auth::authorization::rbac::aggregation;
+use sampan_builtins::Dependencies;
 use sampan_encryption::Encryption;
+use sampan_store::Store;
 use sampan_store::embedded::{Embedded, Options};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{AuthorizationMode, StoreKind, Up};
+use crate::cli::{StoreKind, Up};
 use crate::data_dir::DataDir;
 use crate::pki::{Pki, ServerNames};
 use crate::{kubeconfig, logging, openapi, private_file, tls, version};
@@ -45,20 +49,20 @@ pub(crate) fn run(options: &Up) -> Result<()> {
         let types = sampan_builtins::types();
         let resources = sampan_builtins::resources(&types);
         let documents = openapi::Documents::new(types, resources.iter());
-        (Catalog::new(resources), documents)
+        (resources, documents)
     });
     let encryption = encryption::load(options)?;
     let store = open_store(&dir, options.store, Arc::clone(&encryption))?;
     let storage = Storage { store: Arc::clone(&store), encryption };
     let _ = random.join();
     let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
-    let (catalog, documents) = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
+    let (resources, documents) = catalog.join().map_err(|_| anyhow!("the resource table cannot be read"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, catalog, documents, started));
+    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, resources, documents, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
@@ -85,7 +89,7 @@ fn open_store(dir: &DataDir, kind: StoreKind, encryption: Arc<Encryption>) -> Re
         )),
         Err(error @ sampan_store::Error::Unreadable { .. }) => Err(error).with_context(|| {
             format!(
-                "cannot read the store in {}, in which nothing was changed: start with an                  --encryption-provider-config that has the right keys",
+                "cannot read the store in {}, in which nothing was changed: start with an --encryption-provider-config that has the right keys",
                 dir.path().display()
             )
         }),
@@ -100,24 +104,24 @@ async fn serve(
     dir: &DataDir,
     pki: &Pki,
     Storage { store, encryption }: Storage,
-    catalog: Catalog,
+    mut resources: Vec<Resource>,
     documents: openapi::Documents,
     started: Instant,
 ) -> Result<()> {
     let signals = signals::Signals::listen()?;
     let listener = bind(options.listen).await?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let authorizer: Arc<dyn Authorizer> = match options.authorization_mode {
-        AuthorizationMode::MastersOnly => Arc::new(MastersOnly),
-        AuthorizationMode::AlwaysAllow => Arc::new(AlwaysAllow),
-    };
     let kept = Arc::clone(&store);
+    let store: Arc<dyn Store> = store;
+    let authorization = authorization::of(&options.authorization, &store)?;
+    let dependencies = Dependencies { authorizer: Some(Arc::clone(&authorization.authorizer)) };
+    sampan_builtins::install(&mut resources, &dependencies);
     let server = Server::new(Config {
         store,
-        catalog,
-        admission: sampan_builtins::admission::plugins(),
+        catalog: Catalog::new(resources),
+        admission: authorization::checked(sampan_builtins::admission::plugins(), &authorization),
         authenticators: vec![Arc::new(ClientCertificate)],
-        authorizer,
+        authorizer: Arc::clone(&authorization.authorizer),
         openapi: Arc::new(documents),
         version: version::info(),
         clock: jiff::Timestamp::now,
@@ -125,6 +129,7 @@ async fn serve(
         health_checks: encryption::health_checks(options, &encryption),
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
+    let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
     let names = ServerNames::new(
         address.ip(),
         options.service_cluster_ip_range.first(),
@@ -157,6 +162,7 @@ async fn serve(
     signals.end().await;
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
+    gathering.abort();
     let ended = listening.await.context("the listener has panicked")?;
     ended.context("the listener failed")?;
     synced.await?.with_context(|| format!("cannot write {}", pki.dir().display()))

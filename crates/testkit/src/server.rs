@@ -12,7 +12,9 @@ use sampan_apiserver::admission::Plugins;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::chain::authentication::{ClientCertificate, PeerIdentity};
 use sampan_apiserver::http_io::respond::Answer;
-use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server, default_authorizer};
+use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_auth::authorization::modes::{self, Mode};
+use sampan_auth::authorization::rbac::escalation::Escalation;
 use sampan_schema::SchemaSet;
 use sampan_store::Store;
 use sampan_store::embedded::Embedded;
@@ -47,18 +49,26 @@ impl TestServer {
         Self::over(Arc::new(Embedded::in_memory())).await
     }
 
-    /// A server over a store, with the objects of a new cluster.
+    /// A server over a store, with the objects of a new cluster; nodes and everybody else may what a cluster lets them.
     pub async fn over(store: Arc<dyn Store>) -> Self {
+        Self::with_modes(store, vec![Mode::Node, Mode::Rbac]).await
+    }
+
+    /// A server over a store that authorizes in these modes.
+    pub async fn with_modes(store: Arc<dyn Store>, modes: Vec<Mode>) -> Self {
         let types = TYPES.get_or_init(sampan_builtins::types);
-        let authorizer = default_authorizer();
+        let rules = sampan_builtins::bootstrap::node_rules();
+        let authorization = modes::build(modes, &store, rules).expect("these modes need no file");
+        let authorizer = authorization.authorizer;
         let mut resources = sampan_builtins::resources(types);
         let dependencies = sampan_builtins::Dependencies { authorizer: Some(Arc::clone(&authorizer)) };
+        let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
         sampan_builtins::install(&mut resources, &dependencies);
         let catalog = Catalog::new(resources);
         let server = Server::new(Config {
             store,
             catalog,
-            admission: Plugins::default(),
+            admission: Plugins::default().and(Arc::new(escalation)),
             authenticators: vec![Arc::new(ClientCertificate)],
             authorizer,
             openapi: Arc::new(openapi::None),
@@ -72,7 +82,9 @@ impl TestServer {
             let resource = catalog.resource(&gvr.group, &gvr.version, &gvr.resource);
             (resource.expect("the first objects are of resources that are served").clone(), object)
         });
-        server.registry().ensure(objects.collect()).await.expect("the first objects can be written");
+        let ensured =
+            server.registry().ensure(objects.collect(), &sampan_builtins::bootstrap::reconcile).await;
+        ensured.expect("the first objects can be written");
         Self { server, who: Some(Arc::new(admin())) }
     }
 

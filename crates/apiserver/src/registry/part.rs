@@ -10,7 +10,7 @@ use sampan_model::{GroupResource, Status, Value};
 use super::lookup::SnapshotLookup;
 use super::update::{project, rules};
 use super::write::{ATTEMPTS, CommitError};
-use super::{Attributes, DeleteOptions, Deleted, Registry, object, store_error};
+use super::{Attributes, DeleteOptions, Deleted, Registry, object};
 use crate::subresource::{ChangeFn, Parent};
 use crate::{Context, Lookup, Verb};
 
@@ -146,54 +146,5 @@ impl Parent for ActionParent<'_> {
 
     fn dry_run(&self) -> bool {
         self.dry_run
-    }
-}
-
-impl Registry {
-    /// Writes objects that must exist from the start, in one commit; those that exist are left alone.
-    /// Answers how many were written.
-    pub async fn ensure(&self, objects: Vec<(Arc<crate::Resource>, Value)>) -> Result<usize, Status> {
-        use sampan_model::meta::ObjectMeta;
-        use sampan_store::{Expect, Op, Txn};
-        let snapshot = self.store.snapshot();
-        let now = super::write::format_time(self.now());
-        let lookup = SnapshotLookup(&snapshot);
-        let user = Arc::new(crate::User {
-            name: "system:apiserver".into(),
-            groups: vec!["system:masters".into(), "system:authenticated".into()],
-            ..crate::User::default()
-        });
-        let mut ops = Vec::new();
-        for (resource, mut object) in objects {
-            let key = resource.key(object.namespace(), object.name());
-            if snapshot.get(&key).is_some() {
-                continue;
-            }
-            object.meta_mut().insert("creationTimestamp", now.as_str());
-            object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
-            sampan_schema::default(&resource.schema, &mut object);
-            resource.strategy.default(&mut object);
-            let a = Attributes {
-                storage: Arc::clone(&resource),
-                subresource: "".into(),
-                namespace: object.namespace().into(),
-                name: object.name().into(),
-                user: Arc::clone(&user),
-                default_manager: "".into(),
-                resource: Arc::clone(&resource),
-            };
-            let cx = Context::new(&a, self.now(), false, &lookup);
-            resource.strategy.prepare_for_create(&cx, &mut object)?;
-            ops.extend(cx.take_ops());
-            sampan_schema::normalise(&resource.schema, &mut object);
-            sampan_schema::complete(&resource.schema, &mut object);
-            let value = super::write::stored(&resource, &object);
-            ops.push(Op::Put { key: key.into(), expect: Expect::Absent, value });
-        }
-        let count = ops.len();
-        if count > 0 {
-            self.store.commit(Txn { ops }).await.map_err(|e| store_error(&e))?;
-        }
-        Ok(count)
     }
 }

@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-type Reply = (u16, &'static str, String);
+pub(crate) type Reply = (u16, &'static str, String);
 
 /// A server that answers its n-th request with `reply(n)`; its URL and how often it was asked.
-async fn server(
+pub(crate) async fn server(
     reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static,
 ) -> (http::Uri, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -41,7 +41,7 @@ async fn server(
     (url, asked)
 }
 
-fn client(url: http::Uri, credentials: Credentials, timeout: Duration) -> WebhookClient {
+pub(crate) fn client(url: http::Uri, credentials: Credentials, timeout: Duration) -> WebhookClient {
     let config = Kubeconfig { server: url, trust: https::Trust::default(), credentials };
     let backoff = Backoff { attempts: 3, first: Duration::from_millis(1) };
     WebhookClient::new(config, timeout, backoff).unwrap()

@@ -6,7 +6,7 @@ use sampan_model::{GroupVersionResource, Value};
 
 use crate::service_range::ServiceRange;
 
-/// Writes those objects that are missing, in one commit.
+/// Writes those objects that are missing, in one commit, and adds to roles and bindings what they lack.
 pub(super) async fn ensure(server: &Server, range: &ServiceRange, port: u16) -> Result<()> {
     let registry = server.registry();
     let catalog = registry.catalog();
@@ -20,8 +20,10 @@ pub(super) async fn ensure(server: &Server, range: &ServiceRange, port: u16) -> 
             Ok((resource.clone(), object))
         })
         .collect::<Result<Vec<_>>>()?;
-    let written =
-        registry.ensure(objects).await.map_err(|s| anyhow!("cannot write the first objects: {s}"))?;
+    let written = registry
+        .ensure(objects, &sampan_builtins::bootstrap::reconcile)
+        .await
+        .map_err(|s| anyhow!("cannot write the first objects: {s}"))?;
     tracing::debug!(written, "the first objects are there");
     Ok(())
 }

@@ -1,0 +1,108 @@
+//! The objects that must exist from the start: those that are missing are written, in one commit.
+
+use std::sync::Arc;
+
+use sampan_model::meta::ObjectMeta;
+use sampan_model::{Status, Value};
+use sampan_store::{Expect, Op, Snapshot, Txn};
+
+use super::lookup::SnapshotLookup;
+use super::write::{format_time, stored};
+use super::{Attributes, Registry, object, store_error};
+use crate::{Context, Resource, User};
+
+/// What is to become of an object that is there already.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Existing {
+    /// It stays as it is.
+    Keep,
+    /// It becomes this.
+    Update(Value),
+    /// It is deleted, and the wanted one is made.
+    Recreate,
+}
+
+/// Decides about an object that is there: its resource, itself, and the one that is wanted.
+pub type Reconcile = dyn Fn(&Resource, &Value, &Value) -> Existing + Send + Sync;
+
+/// The identity under which the server writes.
+fn apiserver() -> User {
+    User {
+        name: "system:apiserver".into(),
+        groups: vec!["system:masters".into(), "system:authenticated".into()],
+        ..User::default()
+    }
+}
+
+impl Registry {
+    /// Writes objects that must exist from the start, in one commit; what becomes of those that exist, `reconcile` says.
+    /// Answers how many were written.
+    pub async fn ensure(
+        &self,
+        objects: Vec<(Arc<Resource>, Value)>,
+        reconcile: &Reconcile,
+    ) -> Result<usize, Status> {
+        let snapshot = self.store.snapshot();
+        let (mut gone, mut ops) = (Vec::new(), Vec::new());
+        let user = Arc::new(apiserver());
+        for (resource, wanted) in objects {
+            let key = resource.key(wanted.namespace(), wanted.name());
+            let Some(entry) = snapshot.get(&key) else {
+                ops.extend(self.new_object(&snapshot, &user, &resource, wanted, key)?);
+                continue;
+            };
+            let existing = object::parse(entry)?;
+            match reconcile(&resource, &existing, &wanted) {
+                Existing::Keep => {}
+                Existing::Update(mut changed) => {
+                    sampan_schema::complete(&resource.schema, &mut changed);
+                    let (expect, value) = (Expect::Revision(entry.revision), stored(&resource, &changed));
+                    ops.push(Op::Put { key: key.into(), expect, value });
+                }
+                Existing::Recreate => {
+                    let expect = Expect::Revision(entry.revision);
+                    gone.push(Op::Delete { key: key.as_str().into(), expect, last: None });
+                    ops.extend(self.new_object(&snapshot, &user, &resource, wanted, key)?);
+                }
+            }
+        }
+        let count = ops.len();
+        for ops in [gone, ops] {
+            if !ops.is_empty() {
+                self.store.commit(Txn { ops }).await.map_err(|e| store_error(&e))?;
+            }
+        }
+        Ok(count)
+    }
+
+    fn new_object(
+        &self,
+        snapshot: &Snapshot,
+        user: &Arc<User>,
+        resource: &Arc<Resource>,
+        mut object: Value,
+        key: String,
+    ) -> Result<Vec<Op>, Status> {
+        let lookup = SnapshotLookup(snapshot);
+        object.meta_mut().insert("creationTimestamp", format_time(self.now()));
+        object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
+        sampan_schema::default(&resource.schema, &mut object);
+        resource.strategy.default(&mut object);
+        let a = Attributes {
+            storage: Arc::clone(resource),
+            subresource: "".into(),
+            namespace: object.namespace().into(),
+            name: object.name().into(),
+            user: Arc::clone(user),
+            default_manager: "".into(),
+            resource: Arc::clone(resource),
+        };
+        let cx = Context::new(&a, self.now(), false, &lookup);
+        resource.strategy.prepare_for_create(&cx, &mut object)?;
+        let mut ops = cx.take_ops();
+        sampan_schema::normalise(&resource.schema, &mut object);
+        sampan_schema::complete(&resource.schema, &mut object);
+        ops.push(Op::Put { key: key.into(), expect: Expect::Absent, value: stored(resource, &object) });
+        Ok(ops)
+    }
+}

@@ -1,0 +1,196 @@
+//! The webhook authorizer: another server decides, asked by a `SubjectAccessReview`, and its answers are remembered.
+//!
+//! What it said is remembered for a time that depends on the answer, in a cache of bounded size. A webhook that cannot be
+//! asked has no opinion, or says no, as its failure policy has it; either way the request fails clearly, and the log says why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quick_cache::sync::Cache;
+use sampan_apiserver::User;
+use sampan_apiserver::chain::authorization::{Attributes, Authorizer, Decision, Rules, Selectors, Verdict};
+use sampan_model::label_selector::Operator;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::webhook_client::WebhookClient;
+
+/// How many answers are remembered (as upstream).
+const REMEMBERED: usize = 8192;
+/// Questions longer than this are not remembered: they could fill the memory.
+const LONGEST_REMEMBERED_BYTES: usize = 10_000;
+
+/// What is decided when a webhook cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// The next authorizer is asked.
+    NoOpinion,
+    /// No.
+    Deny,
+}
+
+/// How a webhook is asked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The name by which log lines call it.
+    pub name: String,
+    /// How long a yes is remembered; zero: not at all.
+    pub authorized_ttl: Duration,
+    /// How long anything else is remembered; zero: not at all.
+    pub unauthorized_ttl: Duration,
+    /// What is decided when it cannot be asked.
+    pub on_failure: FailurePolicy,
+}
+
+/// The authorizer.
+pub struct Webhook {
+    client: WebhookClient,
+    settings: Settings,
+    answers: Cache<Arc<str>, (Instant, Verdict)>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// An authorizer that asks `client`.
+    pub fn new(client: WebhookClient, settings: Settings) -> Self {
+        Self { client, settings, answers: Cache::new(REMEMBERED) }
+    }
+
+    async fn ask(&self, spec: Value) -> Verdict {
+        let review = json!({
+            "kind": "SubjectAccessReview",
+            "apiVersion": "authorization.k8s.io/v1",
+            "metadata": {},
+            "spec": spec,
+            "status": {"allowed": false},
+        });
+        match self.client.ask(&review).await {
+            Ok(answer) => verdict(&answer["status"]),
+            Err(error) => {
+                let name = &self.settings.name;
+                tracing::error!(webhook = %name, %error, "Failed to make webhook authorizer request");
+                let decision = match self.settings.on_failure {
+                    FailurePolicy::NoOpinion => Decision::NoOpinion,
+                    FailurePolicy::Deny => Decision::Deny,
+                };
+                Verdict { decision, reason: String::new(), error: Some(error.to_string()) }
+            }
+        }
+    }
+}
+
+/// What an answer says.
+fn verdict(status: &Value) -> Verdict {
+    let (allowed, denied) = (status["allowed"] == true, status["denied"] == true);
+    let reason = status["reason"].as_str().unwrap_or_default().to_owned();
+    let both = "webhook subject access review returned both allow and deny response";
+    match (allowed, denied) {
+        (true, true) => Verdict { decision: Decision::Deny, reason, error: Some(both.into()) },
+        (false, true) => Verdict::new(Decision::Deny, reason),
+        (true, false) => Verdict::new(Decision::Allow, reason),
+        (false, false) => Verdict::new(Decision::NoOpinion, reason),
+    }
+}
+
+/// The question: who wants to do what.
+fn spec(a: &Attributes<'_>) -> Value {
+    let mut spec = Map::new();
+    let mut add = |field: &str, value: Value| {
+        let empty = value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty);
+        if !empty && value != json!({}) {
+            spec.insert(field.to_owned(), value);
+        }
+    };
+    let User { name, uid, groups, extra } = a.user;
+    add("user", json!(name));
+    add("uid", json!(uid));
+    add("groups", json!(groups));
+    add("extra", json!(extra));
+    let info = a.info;
+    if info.is_resource {
+        let mut attributes = Map::new();
+        let words = [
+            ("namespace", &info.namespace),
+            ("verb", &info.verb),
+            ("group", &info.group),
+            ("version", &info.version),
+            ("resource", &info.resource),
+            ("subresource", &info.subresource),
+            ("name", &info.name),
+        ];
+        for (field, word) in words.into_iter().filter(|(_, word)| !word.is_empty()) {
+            attributes.insert(field.to_owned(), json!(word));
+        }
+        if let Some(selectors) = a.selectors {
+            attributes.extend(selector_attributes(selectors));
+        }
+        spec.insert("resourceAttributes".to_owned(), attributes.into());
+    } else {
+        spec.insert("nonResourceAttributes".to_owned(), json!({"path": info.path, "verb": info.verb}));
+    }
+    spec.into()
+}
+
+fn selector_attributes(selectors: &Selectors) -> Map<String, Value> {
+    let fields = selectors.fields.requirements().iter().map(|r| {
+        let operator = if r.negated { "NotIn" } else { "In" };
+        json!({"key": r.field, "operator": operator, "values": [r.value]})
+    });
+    // Numbers are compared by no operator of a review, so such requirements are left out, as upstream does.
+    let labels = selectors.labels.requirements().iter().filter_map(|r| {
+        let operator = match r.operator() {
+            Operator::In | Operator::Equals | Operator::DoubleEquals => "In",
+            Operator::NotIn | Operator::NotEquals => "NotIn",
+            Operator::Exists => "Exists",
+            Operator::DoesNotExist => "DoesNotExist",
+            Operator::GreaterThan | Operator::LessThan => return None,
+        };
+        let mut requirement = json!({"key": r.key(), "operator": operator});
+        if !r.values().is_empty() {
+            requirement["values"] = json!(r.values());
+        }
+        Some(requirement)
+    });
+    let mut found = Map::new();
+    let lists = [("fieldSelector", fields.collect::<Vec<_>>()), ("labelSelector", labels.collect())];
+    for (field, requirements) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        found.insert(field.to_owned(), json!({"requirements": requirements}));
+    }
+    found
+}
+
+#[async_trait]
+impl Authorizer for Webhook {
+    async fn authorize(&self, a: &Attributes<'_>) -> Verdict {
+        let spec = spec(a);
+        let question: Arc<str> = spec.to_string().into();
+        if let Some((until, verdict)) = self.answers.get(&question)
+            && Instant::now() < until
+        {
+            return verdict;
+        }
+        let verdict = self.ask(spec).await;
+        let lasts = match verdict.decision {
+            Decision::Allow => self.settings.authorized_ttl,
+            _ => self.settings.unauthorized_ttl,
+        };
+        if verdict.error.is_none() && !lasts.is_zero() && question.len() <= LONGEST_REMEMBERED_BYTES {
+            self.answers.insert(question, (Instant::now() + lasts, verdict.clone()));
+        }
+        verdict
+    }
+
+    fn rules(&self, _user: &User, _namespace: &str) -> Rules {
+        let error = "webhook authorizer does not support user rule resolution".to_owned();
+        Rules { incomplete: true, errors: vec![error], ..Rules::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

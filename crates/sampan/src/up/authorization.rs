@@ -1,0 +1,39 @@
+//! Who may do what, as the command line has it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use sampan_apiserver::admission::Plugins;
+use sampan_auth::authorization::modes::{self, Authorization, Flags};
+use sampan_auth::authorization::rbac::escalation::Escalation;
+use sampan_store::Store;
+
+use crate::cli;
+
+/// What is asked when `--authorization-mode` does not say: what a production cluster has.
+const DEFAULT: [&str; 2] = ["Node", "RBAC"];
+
+/// The authorizers, in order.
+pub(super) fn of(options: &cli::Authorization, store: &Arc<dyn Store>) -> Result<Authorization> {
+    let order = match &options.authorization_config {
+        Some(path) => modes::file::load(path)?,
+        None => modes::of_flags(&Flags {
+            modes: &names(&options.authorization_mode),
+            webhook_file: options.authorization_webhook_config_file.clone(),
+            authorized_ttl: options.authorization_webhook_cache_authorized_ttl,
+            unauthorized_ttl: options.authorization_webhook_cache_unauthorized_ttl,
+        })?,
+    };
+    modes::build(order, store, sampan_builtins::bootstrap::node_rules())
+        .context("cannot set up authorization")
+}
+
+fn names(given: &[String]) -> Vec<String> {
+    if given.is_empty() { DEFAULT.map(str::to_owned).to_vec() } else { given.to_vec() }
+}
+
+/// The plug-ins, with the check that nobody grants what they do not have: it is no choice, in any mode.
+pub(super) fn checked(plugins: Plugins, authorization: &Authorization) -> Plugins {
+    let authorizer = Arc::clone(&authorization.authorizer);
+    plugins.and(Arc::new(Escalation::new(Arc::clone(&authorization.rbac), authorizer)))
+}
