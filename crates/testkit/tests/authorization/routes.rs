@@ -1,0 +1,153 @@
+//! Every route of every kind is refused to who has no rights, in the right words, and open to who has exactly that one.
+
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use sampan_apiserver::Verb;
+use sampan_testkit::{TestServer, user};
+use serde_json::{Value, json};
+
+use super::{RBAC, bind, cluster_role};
+
+/// Routes that are answered otherwise, each with its reason. The list may only shrink.
+const EXCEPTIONS: &[&str] = &[];
+
+/// One route, and what is to be authorized for it.
+#[derive(Debug)]
+struct Route {
+    name: String,
+    method: Method,
+    path: String,
+    /// The words of the refusal.
+    refusal: String,
+    /// The only rule that opens it.
+    rule: Value,
+}
+
+fn method(verb: Verb) -> Method {
+    match verb {
+        Verb::Create => Method::POST,
+        Verb::Get | Verb::List | Verb::Watch => Method::GET,
+        Verb::Update => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete | Verb::DeleteCollection => Method::DELETE,
+    }
+}
+
+/// The route of a verb on a resource or a subresource of it, in a namespace or (empty) at cluster scope.
+fn route(gvr: &sampan_model::GroupVersionResource, part: &str, verb: Verb, namespace: &str) -> Route {
+    let (group, resource) = (gvr.group.as_str(), gvr.resource.as_str());
+    let on_object = !part.is_empty() || matches!(verb, Verb::Get | Verb::Update | Verb::Patch | Verb::Delete);
+    let name = if on_object { "x" } else { "" };
+    let mut path = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+    path += &format!("/{}", gvr.version);
+    if !namespace.is_empty() {
+        path += &format!("/namespaces/{namespace}");
+    }
+    path += &format!("/{resource}");
+    for word in [name, part].into_iter().filter(|w| !w.is_empty()) {
+        path += &format!("/{word}");
+    }
+    path += match verb {
+        Verb::Watch => "?watch=true&timeoutSeconds=1",
+        Verb::Get | Verb::List => "",
+        // What is let through must not change the server for the routes that follow.
+        _ => "?dryRun=All",
+    };
+    let full = if part.is_empty() { resource.to_owned() } else { format!("{resource}/{part}") };
+    let dotted = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+    let object = if name.is_empty() { dotted } else { format!("{dotted} \"{name}\"") };
+    // The name of a namespace is its namespace, too.
+    let namespace = if resource == "namespaces" && group.is_empty() { name } else { namespace };
+    let place = match namespace {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace \"{namespace}\""),
+    };
+    let word = verb.as_str();
+    Route {
+        name: format!("{} {path}", method(verb)),
+        method: method(verb),
+        refusal: format!(
+            "{object} is forbidden: User \"eve\" cannot {word} resource \"{full}\" in API group \"{group}\" {place}"
+        ),
+        rule: json!({"verbs": [word], "apiGroups": [group], "resources": [full]}),
+        path,
+    }
+}
+
+async fn routes(server: &TestServer) -> Vec<Route> {
+    let catalog = server.server().registry().catalog();
+    let mut routes = Vec::new();
+    for resource in catalog.resources() {
+        let parts = resource.subresources.iter().map(|s| (s.name.as_str(), s.verbs));
+        for (part, verbs) in std::iter::once(("", resource.verbs)).chain(parts) {
+            for verb in Verb::ALL.into_iter().filter(|verb| verbs.contains(*verb)) {
+                let namespace = if resource.namespaced { "default" } else { "" };
+                routes.push(route(&resource.gvr, part, verb, namespace));
+                if resource.namespaced && matches!(verb, Verb::List | Verb::Watch) {
+                    routes.push(route(&resource.gvr, part, verb, ""));
+                }
+            }
+        }
+    }
+    let paths = server.get("/").await.ok();
+    let paths = paths["paths"].as_array().expect("the root lists paths").iter().filter_map(Value::as_str);
+    for path in paths.chain(["/", "/nothing/here"]) {
+        routes.push(Route {
+            name: format!("GET {path}"),
+            method: Method::GET,
+            path: path.to_owned(),
+            refusal: format!("forbidden: User \"eve\" cannot get path \"{path}\""),
+            rule: json!({"verbs": ["get"], "nonResourceURLs": [path]}),
+        });
+    }
+    routes
+}
+
+/// The code, and the message of a refusal.
+async fn ask(server: &TestServer, route: &Route) -> (u16, String) {
+    let json = "application/json";
+    let content_type = if route.method == Method::PATCH { "application/merge-patch+json" } else { json };
+    let request = Request::builder()
+        .method(route.method.clone())
+        .uri(&route.path)
+        .header("accept", json)
+        .header("content-type", content_type)
+        .body("{}".into())
+        .expect("the route is a URL");
+    let answer = server.send(request).await;
+    let code = answer.status().as_u16();
+    if code != 403 {
+        return (code, String::new());
+    }
+    let body = answer.into_body().collect().await.unwrap_or_else(|never| match never {}).to_bytes();
+    let status: Value = serde_json::from_slice(&body).expect("a refusal is a Status");
+    (code, status["message"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn every_route_is_closed_without_rights_and_open_with_exactly_its_own() {
+    let server = TestServer::start().await;
+    let eve = server.asked_by(user("eve", &[]));
+    let role = format!("{RBAC}/clusterroles/one");
+    let role_of = |rules: &[Value]| cluster_role("one", rules);
+    server.create(&format!("{RBAC}/clusterroles"), &role_of(&[])).await.ok();
+    bind(&server, "eve", "one").await;
+    let routes = routes(&server).await;
+    assert!(routes.len() > 500, "there are only {} routes", routes.len());
+    let mut wrong = Vec::new();
+    for route in &routes {
+        server.replace(&role, &role_of(&[])).await.ok();
+        let refused = ask(&eve, route).await;
+        server.replace(&role, &role_of(std::slice::from_ref(&route.rule))).await.ok();
+        let (code, message) = ask(&eve, route).await;
+        let open = code != 403 || !message.contains("User \"eve\" cannot");
+        if refused != (403, route.refusal.clone()) || !open {
+            wrong
+                .push((route.name.clone(), format!("without: {refused:?}; with its rule: {code} {message}")));
+        }
+    }
+    let unexpected: Vec<_> = wrong.iter().filter(|(name, _)| !EXCEPTIONS.contains(&name.as_str())).collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    let needless: Vec<_> = EXCEPTIONS.iter().filter(|e| wrong.iter().all(|(name, _)| name != *e)).collect();
+    assert!(needless.is_empty(), "these are no exceptions any more: {needless:?}");
+}
