@@ -49,22 +49,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// How long to wait before asking again: `Some(None)` for as long as the asker thinks right; `None` when asking
-    /// again is of no use.
-    fn worth_another_try(&self) -> Option<Option<Duration>> {
+    /// How long to wait before asking again: `own` unless the server said otherwise; `None` when it is of no use.
+    fn pause(&self, own: Duration) -> Option<Duration> {
         match self {
-            Self::Https(https::Error::Connection(_)) => Some(None),
-            Self::Refused { retry_after: Some(delay), .. } => Some(Some(*delay)),
-            Self::Refused { code, .. }
-                if matches!(
+            Self::Https(https::Error::Connection(_)) => Some(own),
+            Self::Refused { retry_after: Some(delay), .. } => Some((*delay).min(LONGEST_PAUSE)),
+            Self::Refused { code, .. } => {
+                let passes = matches!(
                     *code,
                     StatusCode::INTERNAL_SERVER_ERROR
                         | StatusCode::TOO_MANY_REQUESTS
                         | StatusCode::SERVICE_UNAVAILABLE
                         | StatusCode::GATEWAY_TIMEOUT
-                ) =>
-            {
-                Some(None)
+                );
+                passes.then_some(own)
             }
             _ => None,
         }
@@ -109,17 +107,17 @@ impl WebhookClient {
     /// Asks, and asks again while that may help.
     pub async fn ask(&self, question: &Value) -> Result<Value, Error> {
         let body = Bytes::from(question.to_string());
-        let mut pause = self.backoff.first;
+        let mut own = self.backoff.first;
         for attempt in 1.. {
             let error = match self.ask_once(body.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match error.worth_another_try() {
-                Some(demanded) if attempt < self.backoff.attempts => {
+            match error.pause(own) {
+                Some(pause) if attempt < self.backoff.attempts => {
                     tracing::debug!(url = %self.url, attempt, %error, "a webhook failed; it is asked again");
-                    tokio::time::sleep(demanded.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-                    pause = pause * 3 / 2;
+                    tokio::time::sleep(pause).await;
+                    own = own * 3 / 2;
                 }
                 _ => return Err(error),
             }

@@ -51,15 +51,15 @@ impl Virtual for Review {
         let user = match self.of {
             Of::SelfRules => return rules(&*self.authorizer, request.user, &review),
             Of::SelfSubject => {
-                refuse(validation::validate_self_subject_access_review(&review))?;
+                refuse(&validation::validate_self_subject_access_review(&review))?;
                 request.user.clone()
             }
             Of::Subject => {
-                refuse(validation::validate_subject_access_review(&review))?;
+                refuse(&validation::validate_subject_access_review(&review))?;
                 user(&review)
             }
             Of::LocalSubject => {
-                refuse(validation::validate_local_subject_access_review(&review))?;
+                refuse(&validation::validate_local_subject_access_review(&review))?;
                 if request.namespace != review.namespace() {
                     return Err(Status::bad_request(format!(
                         "spec.resourceAttributes.namespace must match namespace: {}",
@@ -92,8 +92,8 @@ impl Virtual for Review {
 }
 
 /// 422 as the reviews have it: upstream knows neither their kind nor a name here.
-fn refuse(errors: Vec<FieldError>) -> Result<(), Status> {
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new(GROUP, ""), "", &errors)) }
+fn refuse(errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new(GROUP, ""), "", errors)) }
 }
 
 /// What the asker may do in a namespace.

@@ -38,21 +38,17 @@ fn route(gvr: &sampan_model::GroupVersionResource, part: &str, verb: Verb, names
     let (group, resource) = (gvr.group.as_str(), gvr.resource.as_str());
     let on_object = !part.is_empty() || matches!(verb, Verb::Get | Verb::Update | Verb::Patch | Verb::Delete);
     let name = if on_object { "x" } else { "" };
-    let mut path = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
-    path += &format!("/{}", gvr.version);
-    if !namespace.is_empty() {
-        path += &format!("/namespaces/{namespace}");
-    }
-    path += &format!("/{resource}");
-    for word in [name, part].into_iter().filter(|w| !w.is_empty()) {
-        path += &format!("/{word}");
-    }
-    path += match verb {
+    let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+    let within = if namespace.is_empty() { String::new() } else { format!("namespaces/{namespace}") };
+    let words = [root.as_str(), &gvr.version, &within, resource, name, part];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let query = match verb {
         Verb::Watch => "?watch=true&timeoutSeconds=1",
         Verb::Get | Verb::List => "",
         // What is let through must not change the server for the routes that follow.
         _ => "?dryRun=All",
     };
+    let path = words.join("/") + query;
     let full = if part.is_empty() { resource.to_owned() } else { format!("{resource}/{part}") };
     let dotted = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
     let object = if name.is_empty() { dotted } else { format!("{dotted} \"{name}\"") };

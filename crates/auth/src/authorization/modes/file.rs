@@ -169,8 +169,8 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Mode>, Error> {
 struct File<'a>(&'a Path);
 
 impl File<'_> {
-    fn wrong(&self, field: &str, why: impl ToString) -> Error {
-        Error::Field { path: self.0.to_owned(), field: field.to_owned(), why: why.to_string() }
+    fn wrong(&self, field: &str, why: impl Into<String>) -> Error {
+        Error::Field { path: self.0.to_owned(), field: field.to_owned(), why: why.into() }
     }
 
     fn duration(&self, field: &str, text: Option<&str>, default: Duration) -> Result<Duration, Error> {

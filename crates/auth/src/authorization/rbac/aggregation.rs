@@ -25,12 +25,12 @@ pub fn gathered(policy: &Policy, role: &Role) -> Option<Vec<PolicyRule>> {
     let selectors = role.gathers.as_ref()?;
     let mut rules: Vec<PolicyRule> = Vec::new();
     for selector in selectors {
-        let mut roles: Vec<&Arc<Role>> = policy
+        let mut others: Vec<&Arc<Role>> = policy
             .cluster_roles()
             .filter(|other| other.name != role.name && selector.matches_map(Some(&other.labels)))
             .collect();
-        roles.sort_by(|a, b| a.name.cmp(&b.name));
-        for rule in roles.iter().flat_map(|other| &other.rules) {
+        others.sort_by(|a, b| a.name.cmp(&b.name));
+        for rule in others.iter().flat_map(|other| &other.rules) {
             if !rules.contains(rule) {
                 rules.push(rule.clone());
             }

@@ -38,8 +38,8 @@ fn break_down(rule: &PolicyRule) -> Vec<PolicyRule> {
     }
     for url in &rule.non_resource_urls {
         for verb in &rule.verbs {
-            let (non_resource_urls, verbs) = (one(url), one(verb));
-            all.push(PolicyRule { non_resource_urls, verbs, ..PolicyRule::default() });
+            let (verbs, non_resource_urls) = (one(verb), one(url));
+            all.push(PolicyRule { verbs, non_resource_urls, ..PolicyRule::default() });
         }
     }
     all
