@@ -120,24 +120,32 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
 pub(crate) struct Authorization {
     /// Who decides what a user may do, in order: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook
     /// [default: Node,RBAC]
-    #[arg(long, value_name = "MODES", value_delimiter = ',', conflicts_with = "authorization_config")]
-    pub(crate) authorization_mode: Vec<String>,
+    #[arg(
+        id = "authorization_mode",
+        long = "authorization-mode",
+        value_name = "MODES",
+        value_delimiter = ',',
+        conflicts_with = "authorization_config"
+    )]
+    pub(crate) modes: Vec<String>,
     /// File that says the same and more (apiserver.config.k8s.io AuthorizationConfiguration)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["authorization_webhook_config_file",
-        "authorization_webhook_cache_authorized_ttl", "authorization_webhook_cache_unauthorized_ttl"])]
-    pub(crate) authorization_config: Option<PathBuf>,
+    #[arg(id = "authorization_config", long = "authorization-config", value_name = "FILE",
+        conflicts_with_all = ["webhook_file", "authorized_ttl", "unauthorized_ttl"])]
+    pub(crate) config: Option<PathBuf>,
     /// Kubeconfig of the webhook that the mode Webhook asks
-    #[arg(long, value_name = "FILE")]
-    pub(crate) authorization_webhook_config_file: Option<PathBuf>,
+    #[arg(long = "authorization-webhook-config-file", value_name = "FILE")]
+    pub(crate) webhook_file: Option<PathBuf>,
     /// Version in which the webhook is asked
-    #[arg(long, value_name = "VERSION", default_value = "v1", value_parser = ["v1"])]
-    pub(crate) authorization_webhook_version: String,
+    #[arg(long = "authorization-webhook-version", value_name = "VERSION", default_value = "v1", value_parser = ["v1"])]
+    pub(crate) webhook_version: String,
     /// How long the webhook's yes is remembered
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
-    pub(crate) authorization_webhook_cache_authorized_ttl: Duration,
+    #[arg(long = "authorization-webhook-cache-authorized-ttl", value_name = "DURATION", default_value = "5m",
+        value_parser = parse_duration)]
+    pub(crate) authorized_ttl: Duration,
     /// How long the webhook's no is remembered
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
-    pub(crate) authorization_webhook_cache_unauthorized_ttl: Duration,
+    #[arg(long = "authorization-webhook-cache-unauthorized-ttl", value_name = "DURATION", default_value = "30s",
+        value_parser = parse_duration)]
+    pub(crate) unauthorized_ttl: Duration,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -154,6 +162,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn authorization_is_said_by_flags_or_by_a_file() {
+        let rows: [(&[&str], bool); 5] = [
+            (&[], true),
+            (&["--authorization-mode=Node,RBAC"], true),
+            (&["--authorization-config=f"], true),
+            (&["--authorization-config=f", "--authorization-mode=RBAC"], false),
+            (&["--authorization-config=f", "--authorization-webhook-cache-authorized-ttl=1m"], false),
+        ];
+        for (flags, good) in rows {
+            let words = ["sampan", "up"].iter().chain(flags);
+            assert_eq!(Cli::try_parse_from(words).is_ok(), good, "{flags:?}");
+        }
     }
 
     #[test]

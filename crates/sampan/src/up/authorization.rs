@@ -15,13 +15,13 @@ const DEFAULT: [&str; 2] = ["Node", "RBAC"];
 
 /// The authorizers, in order.
 pub(super) fn of(options: &cli::Authorization, store: &Arc<dyn Store>) -> Result<Authorization> {
-    let order = match &options.authorization_config {
+    let order = match &options.config {
         Some(path) => modes::file::load(path)?,
         None => modes::of_flags(&Flags {
-            modes: &names(&options.authorization_mode),
-            webhook_file: options.authorization_webhook_config_file.clone(),
-            authorized_ttl: options.authorization_webhook_cache_authorized_ttl,
-            unauthorized_ttl: options.authorization_webhook_cache_unauthorized_ttl,
+            modes: &names(&options.modes),
+            webhook_file: options.webhook_file.clone(),
+            authorized_ttl: options.authorized_ttl,
+            unauthorized_ttl: options.unauthorized_ttl,
         })?,
     };
     modes::build(order, store, sampan_builtins::bootstrap::node_rules())
