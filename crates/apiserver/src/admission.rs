@@ -21,6 +21,9 @@ pub trait Admission: Send + Sync + std::fmt::Debug {
     /// Whether it has anything to do with such a write; only then it is called.
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool;
 
+    /// Makes its metrics known to the server's registry.
+    fn register_metrics(&self, _registry: &mut prometheus_client::registry::Registry) {}
+
     /// May change `object`. `old` is there on updates.
     async fn admit(
         &self,
@@ -59,6 +62,13 @@ impl Plugins {
     pub fn and(mut self, plugin: Arc<dyn Admission>) -> Self {
         self.0.push(plugin);
         self
+    }
+
+    /// Makes the metrics of all of them known.
+    pub(crate) fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        for plugin in &self.0 {
+            plugin.register_metrics(registry);
+        }
     }
 
     /// Lets all that handle the write change `object`; the first refusal ends it.

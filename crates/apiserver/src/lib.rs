@@ -5,6 +5,7 @@
 //! built-in kind.
 
 pub mod admission;
+pub mod audit;
 pub mod catalog;
 pub mod chain;
 pub mod discovery;

@@ -25,6 +25,7 @@ use sampan_model::{Status, Str};
 use sampan_store::{Revision, Store};
 
 use crate::admission::Plugins;
+use crate::audit::Recorder;
 use crate::catalog::Catalog;
 use crate::{Resource, User};
 
@@ -56,6 +57,8 @@ pub struct Attributes {
     pub user: Arc<User>,
     /// The field manager of a write when its options name none: the user agent up to its first slash.
     pub default_manager: Str,
+    /// What the request tells the audit log.
+    pub audit: Recorder,
 }
 
 impl Attributes {

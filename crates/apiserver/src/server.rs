@@ -82,6 +82,7 @@ impl Server {
         let mut metrics_registry = prometheus_client::registry::Registry::default();
         config.store.register_metrics(&mut metrics_registry);
         let metrics = Metrics::new(&mut metrics_registry);
+        config.admission.register_metrics(&mut metrics_registry);
         let in_flight = InFlight {
             now: AtomicUsize::new(0),
             max: config.max_in_flight,

@@ -10,6 +10,7 @@ use sampan_model::{FieldError, GroupResource, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_store::Op;
 
+use crate::audit::Recorder;
 use crate::registry::Attributes;
 use crate::{Resource, User};
 
@@ -45,6 +46,7 @@ pub struct Context<'a> {
     pub dry_run: bool,
     /// Other objects.
     pub lookup: &'a dyn Lookup,
+    recorder: &'a Recorder,
     also: Mutex<Vec<Op>>,
     warnings: Mutex<Vec<String>>,
 }
@@ -61,6 +63,7 @@ impl<'a> Context<'a> {
             now,
             dry_run,
             lookup,
+            recorder: &a.audit,
             also: Mutex::default(),
             warnings: Mutex::default(),
         }
@@ -76,6 +79,11 @@ impl<'a> Context<'a> {
     /// Adds a `Warning` header to the answer.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.lock().push(text.into());
+    }
+
+    /// Adds an annotation to the request's audit event; what was said first of a key stays.
+    pub fn audit(&self, key: &str, value: impl Into<String>) {
+        self.recorder.annotate(key, value);
     }
 
     /// What was added by [`Context::also`], taken out.

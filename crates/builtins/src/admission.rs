@@ -6,6 +6,7 @@
 mod default_storage_class;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+pub mod pod_security;
 mod priority;
 mod runtime_class;
 mod service_account;
@@ -24,6 +25,7 @@ pub fn plugins() -> Plugins {
         Arc::new(namespace_lifecycle::NamespaceLifecycle),
         Arc::new(service_account::ServiceAccount),
         Arc::new(taint_nodes_by_condition::TaintNodesByCondition),
+        Arc::new(pod_security::PodSecurity::default()),
         Arc::new(priority::Priority),
         Arc::new(default_toleration_seconds::DefaultTolerationSeconds),
         Arc::new(default_storage_class::DefaultStorageClass),

@@ -90,6 +90,7 @@ impl World {
             name: "s".into(),
             user: Arc::default(),
             default_manager: "".into(),
+            audit: sampan_apiserver::audit::Recorder::default(),
         };
         Self { services, keys: Keys::default() }
     }

@@ -21,6 +21,7 @@ mod go_json;
 mod look;
 pub mod networking;
 pub mod node;
+pub mod pod_security;
 pub mod policy;
 pub mod rbac;
 pub mod resource;

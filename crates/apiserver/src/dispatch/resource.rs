@@ -9,6 +9,7 @@ use sampan_model::{GroupVersion, Reason, Status, Value};
 use sampan_schema::{Schema, decode};
 
 use super::{protobuf, shape};
+use crate::audit::Recorder;
 use crate::http_io::media::{Encoding, Form, Offers, Shape, body_encoding, media_type, negotiate};
 use crate::http_io::protobuf::{Protobuf, not_marshalable};
 use crate::http_io::query::{FieldValidation, Query, WriteOptions};
@@ -77,6 +78,7 @@ pub(super) async fn answer(
         name: info.name.as_str().into(),
         user,
         default_manager: manager(parts).into(),
+        audit: parts.extensions.get::<Recorder>().cloned().unwrap_or_default(),
     };
     check_path(&a, info, parts)?;
     let form = negotiate(super::accept(parts), Offers::Transforms, &|| resource.protobuf())?;

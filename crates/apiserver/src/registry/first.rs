@@ -95,6 +95,7 @@ impl Registry {
             name: object.name().into(),
             user: Arc::clone(user),
             default_manager: "".into(),
+            audit: crate::audit::Recorder::default(),
             resource: Arc::clone(resource),
         };
         let cx = Context::new(&a, self.now(), false, &lookup);

@@ -69,6 +69,7 @@ impl Registry {
             name: name.into(),
             user: Arc::clone(&a.user),
             default_manager: a.default_manager.clone(),
+            audit: a.audit.clone(),
         })
     }
 

@@ -103,6 +103,7 @@ async fn apply(server: &Server, name: &str, rules: &[PolicyRule]) -> Result<(), 
         name: name.into(),
         user: Arc::new(controller()),
         default_manager: MANAGER.into(),
+        audit: sampan_apiserver::audit::Recorder::default(),
         resource,
     };
     let meta: Map = [("name", name)].into_iter().collect();

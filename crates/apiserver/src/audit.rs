@@ -1,0 +1,5 @@
+//! What requests tell the audit log.
+
+mod recorder;
+
+pub use recorder::Recorder;
