@@ -51,11 +51,20 @@ impl TestServer {
 
     /// A server over a store, with the objects of a new cluster; nodes and everybody else may what a cluster lets them.
     pub async fn over(store: Arc<dyn Store>) -> Self {
-        Self::with_modes(store, vec![Mode::Node, Mode::Rbac]).await
+        Self::built(store, vec![Mode::Node, Mode::Rbac], |_| {}).await
     }
 
     /// A server over a store that authorizes in these modes.
     pub async fn with_modes(store: Arc<dyn Store>, modes: Vec<Mode>) -> Self {
+        Self::built(store, modes, |_| {}).await
+    }
+
+    /// A server with a configuration of the test's own: `change` sees the usual one before the server is put together.
+    pub async fn configured(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::built(store, vec![Mode::Node, Mode::Rbac], change).await
+    }
+
+    async fn built(store: Arc<dyn Store>, modes: Vec<Mode>, change: impl FnOnce(&mut Config)) -> Self {
         let types = TYPES.get_or_init(sampan_builtins::types);
         let rules = sampan_builtins::bootstrap::node_rules();
         let authorization = modes::build(modes, &store, rules).expect("these modes need no file");
@@ -65,7 +74,7 @@ impl TestServer {
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
         sampan_builtins::install(&mut resources, &dependencies);
         let catalog = Catalog::new(resources);
-        let server = Server::new(Config {
+        let mut config = Config {
             store,
             catalog,
             admission: Plugins::default().and(Arc::new(escalation)),
@@ -76,7 +85,9 @@ impl TestServer {
             clock: Timestamp::now,
             max_in_flight: MAX_IN_FLIGHT,
             health_checks: Vec::new(),
-        });
+        };
+        change(&mut config);
+        let server = Server::new(config);
         let catalog = server.registry().catalog();
         let objects = sampan_builtins::bootstrap::objects().into_iter().map(|(gvr, object)| {
             let resource = catalog.resource(&gvr.group, &gvr.version, &gvr.resource);
