@@ -1,5 +1,82 @@
-//! What requests tell the audit log.
+//! What requests tell the audit log: `audit.k8s.io/v1` events, by the rules of a policy, to one or more sinks.
+//!
+//! [`Policy`] says what is told of a request, a [`Recorder`] takes it down on the request's way, and the chain's filter
+//! hands the event of each stage to [`Audit`], which passes it on to the sinks. A server without a policy has none of this.
 
+pub mod backend;
+mod batch;
+mod event;
+mod level;
+mod log;
+mod metrics;
+pub mod policy;
 mod recorder;
+mod rotation;
+mod truncate;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use backend::{Backend, Failure, Mode, Sink};
+pub use batch::BatchOptions;
+pub use event::{Event, ObjectRef};
+pub use level::{Level, Stage};
+pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
+pub use policy::Policy;
 pub use recorder::Recorder;
+pub use rotation::{Rotating, RotationOptions};
+pub use truncate::TruncateOptions;
+
+/// How long what is still waiting may take to be sent when the server ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The audit of a server.
+#[derive(Debug)]
+pub struct Audit {
+    policy: Policy,
+    sinks: Vec<Sink>,
+    metrics: Metrics,
+}
+
+impl Audit {
+    /// Audits by a policy, to all these sinks, which were made with the same metrics.
+    pub fn new(policy: Policy, sinks: Vec<Sink>, metrics: Metrics) -> Self {
+        Self { policy, sinks, metrics }
+    }
+
+    /// What is decided of requests.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Tells the sinks that a request has come to a stage. `false` when one that must not lose events lost it.
+    pub(crate) async fn tell(&self, recorder: &Recorder, stage: Stage, now: Timestamp) -> bool {
+        let Some(event) = recorder.event_at(stage, now) else { return true };
+        self.metrics.event();
+        let mut stored = true;
+        for sink in &self.sinks {
+            stored &= sink.process(vec![Arc::clone(&event)]).await;
+        }
+        stored
+    }
+
+    /// Sends what is still waiting, for a few seconds at most.
+    pub async fn shut_down(&self) {
+        let drained = async {
+            for sink in &self.sinks {
+                sink.shut_down().await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+            tracing::warn!("some audit events could not be sent before the end");
+        }
+    }
+}

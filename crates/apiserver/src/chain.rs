@@ -1,8 +1,9 @@
 //! The order of the filters, in one function: [`serve`].
 //!
-//! Each filter has a file of its own. What a later layer fills (audit, impersonation, flow control) has
+//! Each filter has a file of its own. What a later layer fills (impersonation, flow control) has
 //! its place here already.
 
+mod audit;
 pub mod authentication;
 pub mod authorization;
 pub mod deadline;
@@ -50,6 +51,9 @@ where
     };
     let label = metrics::Label::of(&info, head);
 
+    let trail = audit::Trail::begin(&server, &parts, &query);
+    let mut panicked = false;
+
     // The filters, outermost first.
     let inner = async {
         // Panics below this line are answered with 500 and logged.
@@ -58,9 +62,14 @@ where
             deadline::bound(&info, &query, async {
                 let user = match authentication::authenticate(&server, &mut parts).await {
                     Ok(user) => user,
-                    Err(status) => return respond::status(&status, JSON),
+                    Err(status) => {
+                        trail.unauthenticated(&info, &parts);
+                        return respond::status(&status, JSON);
+                    }
                 };
-                // Audit: the next layer records the request here.
+                if let Err(answer) = trail.received(&user, &info, &mut parts).await {
+                    return *answer;
+                }
                 // Impersonation: the next layer replaces the user here.
                 // Priority and fairness: the next layer queues the request here.
                 let selectors = authorization::Selectors::of(&info, &query);
@@ -68,6 +77,7 @@ where
                     authorization::Attributes { user: &user, info: &info, selectors: selectors.as_ref() };
                 // Audit takes its annotations from the verdict.
                 let verdict = server.authorizer.authorize(&attributes).await;
+                trail.authorized(&verdict);
                 if !verdict.is_allowed() {
                     return authorization::refused(&user, &info, &parts.uri, &verdict);
                 }
@@ -81,11 +91,14 @@ where
                 let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
                 tracing::error!(path = %info.path, verb = %info.verb, panic = %text, "a request panicked");
+                panicked = true;
+                trail.panicked(&text).await;
                 respond::status(&Status::internal("the server failed on this request"), JSON)
             }
         }
     };
-    let mut answer = inner.await;
+    let answer = inner.await;
+    let mut answer = trail.answered(answer, deadline::is_long_running(&info), panicked).await;
     if head {
         *answer.body_mut() = Body::Empty;
     }

@@ -107,6 +107,11 @@ impl Registry {
         (self.clock)()
     }
 
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// The newest revision.
     pub fn revision(&self) -> Revision {
         self.store.snapshot().revision()

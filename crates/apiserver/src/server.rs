@@ -13,6 +13,7 @@ use sampan_store::Store;
 
 use crate::User;
 use crate::admission::Plugins;
+use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::chain::authentication::Authenticator;
 use crate::chain::authorization::Authorizer;
@@ -41,6 +42,8 @@ pub struct Config {
     pub version: Value,
     /// The time.
     pub clock: Clock,
+    /// What is told of requests, and to whom; nothing without.
+    pub audit: Option<Arc<Audit>>,
     /// How many short requests may be in flight at once.
     pub max_in_flight: usize,
     /// Health checks besides the server's own.
@@ -58,6 +61,7 @@ pub struct Shared {
     pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) anonymous: Arc<User>,
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
     pub(crate) metrics_registry: prometheus_client::registry::Registry,
     pub(crate) in_flight: InFlight,
@@ -83,6 +87,9 @@ impl Server {
         config.store.register_metrics(&mut metrics_registry);
         let metrics = Metrics::new(&mut metrics_registry);
         config.admission.register_metrics(&mut metrics_registry);
+        if let Some(audit) = &config.audit {
+            audit.metrics().register(&mut metrics_registry);
+        }
         let in_flight = InFlight {
             now: AtomicUsize::new(0),
             max: config.max_in_flight,
@@ -97,6 +104,7 @@ impl Server {
             authenticators: config.authenticators,
             authorizer: config.authorizer,
             anonymous: Arc::new(User::anonymous()),
+            audit: config.audit,
             metrics,
             metrics_registry,
             in_flight,

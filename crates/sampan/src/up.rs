@@ -125,6 +125,7 @@ async fn serve(
         openapi: Arc::new(documents),
         version: version::info(),
         clock: jiff::Timestamp::now,
+        audit: None,
         max_in_flight: MAX_IN_FLIGHT,
         health_checks: encryption::health_checks(options, &encryption),
     });

@@ -83,6 +83,7 @@ impl TestServer {
             openapi: Arc::new(openapi::None),
             version: sampan_model::Value::default(),
             clock: Timestamp::now,
+            audit: None,
             max_in_flight: MAX_IN_FLIGHT,
             health_checks: Vec::new(),
         };

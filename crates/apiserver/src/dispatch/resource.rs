@@ -317,6 +317,7 @@ impl Request<'_> {
         }
         let (patch, duplicates) = decode::untyped_json(&body)
             .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+        self.a.audit.request_patch(&patch);
         let mut warnings = Vec::new();
         let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
         if !notes.is_empty() {
@@ -345,6 +346,7 @@ impl Request<'_> {
             let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
             return Err(Status::bad_request(format!("error strict decoding YAML: {}", notes.join(", "))));
         }
+        self.a.audit.request_patch(&config);
         let (_, kind, gv) = self.body_type()?;
         check_type(&config, &kind, &gv, true)?;
         let written = self.server.registry.update(&self.a, Change::Apply(config), options).await?;
@@ -410,6 +412,7 @@ impl Request<'_> {
                 format!("{}, Kind={kind}", value.str_at(&["apiVersion"]))
             )));
         }
+        self.a.audit.request_patch(&value);
         DeleteOptions::parse(Some(&value), self.query)
     }
 
@@ -438,8 +441,28 @@ impl Request<'_> {
         self.decode_as(body, schema, options, &resource.kind, &resource.group_version())
     }
 
-    /// The object in a body, checked to be of that kind, and warnings of unknown fields.
+    /// The object in a body, checked to be of that kind, and warnings of unknown fields. The audit log is told of it.
     fn decode_as(
+        &self,
+        body: &Bytes,
+        schema: &Schema,
+        options: &WriteOptions,
+        kind: &str,
+        gv: &GroupVersion,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let (value, warnings) = self.decode_body(body, schema, options, kind, gv)?;
+        let resource = &self.a.resource;
+        self.a.audit.request_object(&value, |object| {
+            sampan_schema::default(schema, object);
+            if resource.kind == *kind {
+                resource.strategy.default(object);
+            }
+            sampan_schema::complete(schema, object);
+        });
+        Ok((value, warnings))
+    }
+
+    fn decode_body(
         &self,
         body: &Bytes,
         schema: &Schema,
