@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit_webhook;
 pub mod authentication;
 pub mod authorization;
 pub mod https;

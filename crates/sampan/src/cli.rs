@@ -1,5 +1,7 @@
 //! What can be said on the command line. A command that is not listed here does not exist yet.
 
+pub(crate) mod audit;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,6 +88,8 @@ pub(crate) struct Up {
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,sampan_store=debug`
     #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", hide_env_values = true)]
     pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) audit: audit::AuditFlags,
 }
 
 /// `sampan kubeconfig`.

@@ -4,6 +4,7 @@
 //! certificates, beside both the resource table, then the listener; the kubeconfig and the line that says
 //! `ready` come last, so that whoever waits for them finds a server that answers.
 
+mod audit;
 mod authorization;
 mod bootstrap;
 mod encryption;
@@ -116,6 +117,7 @@ async fn serve(
     let authorization = authorization::of(&options.authorization, &store)?;
     let dependencies = Dependencies { authorizer: Some(Arc::clone(&authorization.authorizer)) };
     sampan_builtins::install(&mut resources, &dependencies);
+    let audit = audit::of(&options.audit)?;
     let server = Server::new(Config {
         store,
         catalog: Catalog::new(resources),
@@ -125,7 +127,7 @@ async fn serve(
         openapi: Arc::new(documents),
         version: version::info(),
         clock: jiff::Timestamp::now,
-        audit: None,
+        audit: audit.clone(),
         max_in_flight: MAX_IN_FLIGHT,
         health_checks: encryption::health_checks(options, &encryption),
     });
@@ -165,6 +167,9 @@ async fn serve(
     stop.cancel();
     gathering.abort();
     let ended = listening.await.context("the listener has panicked")?;
+    if let Some(audit) = audit {
+        audit.shut_down().await;
+    }
     ended.context("the listener failed")?;
     synced.await?.with_context(|| format!("cannot write {}", pki.dir().display()))
 }

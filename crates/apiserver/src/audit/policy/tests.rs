@@ -94,7 +94,8 @@ fn a_request_that_meets_no_rule_is_not_audited() {
 fn what_is_omitted_is_what_rule_and_policy_say_together() {
     let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nomitManagedFields: true\nrules:\n- {level: Metadata, verbs: [get], omitStages: [Panic], omitManagedFields: false}\n- {level: Metadata}\n";
     let policy = Policy::from_yaml(text.as_bytes()).unwrap();
-    let decide = |method: &str| policy.decide(Some(&jane()), &request(method, "/api/v1/namespaces/ns/pods/p"));
+    let decide =
+        |method: &str| policy.decide(Some(&jane()), &request(method, "/api/v1/namespaces/ns/pods/p"));
     let get = decide("GET");
     assert_eq!(get.omit_stages, [Stage::RequestReceived, Stage::Panic]);
     assert!(!get.omit_managed_fields, "the rule's word is more than the policy's");
