@@ -28,7 +28,11 @@ pub use metrics::Metrics;
 pub use policy::Policy;
 pub use recorder::Recorder;
 pub use rotation::{Rotating, RotationOptions};
+pub(crate) use truncate::ANNOTATION as TRUNCATED;
 pub use truncate::TruncateOptions;
+
+/// The longest body of an answer that is kept to be told; a longer one is left out, and the event says so.
+pub(crate) const MAX_KEPT_BODY: usize = 16 << 20;
 
 /// How long what is still waiting may take to be sent when the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

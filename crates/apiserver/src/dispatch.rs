@@ -7,6 +7,7 @@ mod protobuf;
 mod protobuf_list;
 mod resource;
 mod shape;
+mod told;
 mod watch_body;
 mod watch_timers;
 
@@ -57,7 +58,12 @@ where
     match resource::answer(server, user, &info, &query, parts, body).await {
         Ok(answer) => answer,
         Err(resource::Failure::Page) => respond::page_not_found(),
-        Err(resource::Failure::Status(status)) => respond::status(&status, encoding),
+        Err(resource::Failure::Status(status)) => {
+            if let Some(recorder) = parts.extensions.get::<crate::audit::Recorder>() {
+                recorder.status(&status.to_value());
+            }
+            respond::status(&status, encoding)
+        }
     }
 }
 

@@ -212,7 +212,11 @@ async fn the_answer_is_told_whatever_its_form() {
     let (server, memory) = at("RequestResponse").await;
     server.create(CONFIG_MAPS, &fixtures::config_map("a", "k", "v")).await.ok();
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let rows: [(&str, &str, fn(&Value) -> bool); 4] = [
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    let rows: [(&str, &str, fn(&Value) -> bool); 5] = [
+        ("a list as protobuf", protobuf, |o| {
+            o["kind"] == "ConfigMapList" && o["items"][0]["data"]["k"] == "v"
+        }),
         ("a list", "application/json", |o| o["kind"] == "ConfigMapList" && o["items"][0]["data"]["k"] == "v"),
         ("a list as YAML", "application/yaml", |o| o["items"][0]["data"]["k"] == "v"),
         ("a table", table, |o| o["kind"] == "Table"),
@@ -233,7 +237,12 @@ async fn the_answer_is_told_whatever_its_form() {
 #[tokio::test]
 async fn a_refusal_is_told_with_its_reason_at_every_level() {
     let (server, memory) = at("Metadata").await;
-    server.get(&format!("{CONFIG_MAPS}/none")).await.refused(404);
+    let rows = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    for accept in rows {
+        let path = format!("{CONFIG_MAPS}/none");
+        server.request(Method::GET, &path, &[("accept", accept)], "").await;
+        assert_eq!(memory.last()["responseStatus"]["message"], "configmaps \"none\" not found", "{accept}");
+    }
     assert_eq!(
         memory.last()["responseStatus"],
         json!({

@@ -128,6 +128,19 @@ impl Recorder {
         });
     }
 
+    /// The answer is this Status.
+    pub(crate) fn status(&self, status: &Value) {
+        let told = (self.level() >= Level::RequestResponse).then(|| status.clone());
+        self.response(0, Some(status), told);
+    }
+
+    /// The answer is this object.
+    pub(crate) fn response_tree(&self, object: &Value) {
+        if self.level() >= Level::RequestResponse {
+            self.response_body(object.clone());
+        }
+    }
+
     /// A sentence that the answer itself does not have.
     pub(crate) fn response_message(&self, text: &str) {
         self.change(|event| {

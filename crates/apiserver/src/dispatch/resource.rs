@@ -85,7 +85,10 @@ pub(super) async fn answer(
     let pretty = query.flag("pretty");
     let request = Request { server, a, info, query, parts, form, pretty };
     let outcome = request.run(body).await;
-    let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, form.encoding));
+    let mut answer = outcome.unwrap_or_else(|status| {
+        request.a.audit.status(&status.to_value());
+        respond::status(&status, form.encoding)
+    });
     if let Some(warning) = &request.a.resource.deprecation_warning {
         respond::warn(&mut answer, std::slice::from_ref(warning));
     }
@@ -357,6 +360,7 @@ impl Request<'_> {
         let options = self.delete_options(&body)?;
         match self.server.registry.delete(&self.a, &options).await? {
             Deleted::Gone(status, warnings) => {
+                self.a.audit.status(&status.to_value());
                 let mut answer = respond::object(
                     200,
                     &status.to_value(),

@@ -8,7 +8,7 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, Map, Reason, Status, Value};
 
 use super::list_body::{ListBody, push_item};
-use super::{protobuf, protobuf_list};
+use super::{protobuf, protobuf_list, told};
 use crate::encode;
 use crate::http_io::body::Body;
 use crate::http_io::media::{Encoding, Form, Shape};
@@ -68,6 +68,7 @@ pub(super) fn one(
         Shape::PartialMetadata { version, list: false } => partial(&value, version),
     };
     if let Encoding::Protobuf(p) = form.encoding {
+        a.audit.response_tree(&shown);
         return Ok(respond::bytes(code, &form.content_type(), protobuf::object(p, a, &shown)?));
     }
     Ok(respond::object(code, &shown, form, pretty))
@@ -111,6 +112,7 @@ pub(super) fn list(
     }
     if let Encoding::Protobuf(p) = form.encoding {
         check_list_shape(a, form.shape)?;
+        told::list(a, &list, &meta, form.shape);
         return protobuf_list::answer(p, a, list, &meta, form.shape);
     }
     let entries = list.entries();
@@ -182,7 +184,7 @@ fn check_list_shape(a: &Attributes, shape: Shape) -> Result<(), Status> {
     Ok(())
 }
 
-fn list_of(kind: &str, api_version: &str, meta: Map, items: Vec<Value>) -> Value {
+pub(super) fn list_of(kind: &str, api_version: &str, meta: Map, items: Vec<Value>) -> Value {
     let mut map = Map::with_capacity(4);
     map.insert("kind", kind);
     map.insert("apiVersion", api_version);

@@ -7,11 +7,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::Format;
-use crate::audit::{Audit, Recorder, Stage};
+use crate::audit::{Audit, MAX_KEPT_BODY, Recorder, Stage, TRUNCATED};
 use crate::http_io::body::Pieces;
-
-/// The longest body that is kept to be told; a longer one is left out, and the event says so.
-const MAX_KEPT: usize = 16 << 20;
 
 /// Pieces that are passed on, and whose end is told.
 pub(super) struct Watched {
@@ -43,8 +40,8 @@ impl Watched {
 impl End {
     fn keep(&mut self, piece: &Bytes) {
         let Some((_, kept)) = &mut self.kept else { return };
-        if kept.len() + piece.len() > MAX_KEPT {
-            self.recorder.annotate("audit.k8s.io/truncated", "true");
+        if kept.len() + piece.len() > MAX_KEPT_BODY {
+            self.recorder.annotate(TRUNCATED, "true");
             self.kept = None;
         } else {
             kept.extend_from_slice(piece);
