@@ -207,13 +207,16 @@ async fn what_was_sent_is_told_with_its_defaults_and_patches_as_they_are() {
     assert_eq!(memory.last()["verb"], "delete");
 }
 
+/// A name, what the client accepts, and what is told.
+type Answered = (&'static str, &'static str, fn(&Value) -> bool);
+
 #[tokio::test]
 async fn the_answer_is_told_whatever_its_form() {
     let (server, memory) = at("RequestResponse").await;
     server.create(CONFIG_MAPS, &fixtures::config_map("a", "k", "v")).await.ok();
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
     let protobuf = "application/vnd.kubernetes.protobuf";
-    let rows: [(&str, &str, fn(&Value) -> bool); 5] = [
+    let rows: [Answered; 5] = [
         ("a list as protobuf", protobuf, |o| {
             o["kind"] == "ConfigMapList" && o["items"][0]["data"]["k"] == "v"
         }),

@@ -284,7 +284,8 @@ async fn the_audit_log_is_told_what_was_enforced_and_what_was_violated() {
     .await;
     namespace(&server, "plain", &[]).await;
     namespace(&server, "exempt", &[]).await;
-    let rows: [(&str, String, Value, &[(&str, &str)]); 4] = [
+    type Row = (&'static str, String, Value, &'static [(&'static str, &'static str)]);
+    let rows: [Row; 4] = [
         (
             "a pod",
             pods("n"),

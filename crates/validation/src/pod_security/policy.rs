@@ -88,6 +88,9 @@ impl Policy {
 mod tests {
     use super::*;
 
+    /// A name, the labels, the policy that they make, and complaints.
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static [&'static str]);
+
     fn read(labels: &[(&str, &str)]) -> (String, Vec<String>) {
         let map: Map = labels.iter().copied().collect();
         let (policy, errors) = Policy::of(Some(&map), &Policy::default());
@@ -97,7 +100,7 @@ mod tests {
 
     #[test]
     fn malformed_labels_enforce_most_and_tell_least() {
-        let rows: [(&str, &[(&str, &str)], &str, &[&str]); 5] = [
+        let rows: [Row; 5] = [
             ("nothing", &[], "privileged:latest privileged:latest privileged:latest", &[]),
             (
                 "all modes",

@@ -16,6 +16,8 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// What a check answers that found something.
+    #[allow(clippy::unnecessary_wraps, reason = "it is the last line of checks, which may find nothing")]
     pub(super) fn new(reason: &'static str, detail: String) -> Option<Self> {
         Some(Self { reason, detail })
     }
@@ -56,7 +58,7 @@ pub(super) fn containers(spec: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The names of the containers that `is_bad`.
-pub(super) fn bad_containers<'a>(spec: &'a Value, mut is_bad: impl FnMut(&Value) -> bool) -> Vec<&'a str> {
+pub(super) fn bad_containers(spec: &Value, mut is_bad: impl FnMut(&Value) -> bool) -> Vec<&str> {
     containers(spec).filter(|c| is_bad(c)).map(|c| c.s("name")).collect()
 }
 

@@ -121,18 +121,15 @@ fn policy(file: PolicyFile, errors: &mut Vec<FieldError>) -> Policy {
 }
 
 fn rule(file: RuleFile, everywhere: &[Stage], path: &FieldPath<'_>, errors: &mut Vec<FieldError>) -> Rule {
-    let level = match Level::parse(&file.level) {
-        Some(level) => level,
-        None => {
-            let path = path.child("level");
-            errors.push(if file.level.is_empty() {
-                FieldError::required(path, "")
-            } else {
-                FieldError::not_supported_as_listed(path, file.level.as_str(), &Level::ALL.map(Level::as_str))
-            });
-            Level::None
-        }
-    };
+    let level = Level::parse(&file.level).unwrap_or_else(|| {
+        let (path, names) = (path.child("level"), Level::ALL.map(Level::as_str));
+        errors.push(if file.level.is_empty() {
+            FieldError::required(path, "")
+        } else {
+            FieldError::not_supported_as_listed(path, file.level.as_str(), &names)
+        });
+        Level::None
+    });
     let non_resource_urls = file.non_resource_urls.unwrap_or_default();
     check_urls(&non_resource_urls, &path.child("nonResourceURLs"), errors);
     let resources = resources(file.resources.unwrap_or_default(), &path.child("resources"), errors);
@@ -159,13 +156,12 @@ fn rule(file: RuleFile, everywhere: &[Stage], path: &FieldPath<'_>, errors: &mut
 fn stages(names: &[String], path: &FieldPath<'_>, errors: &mut Vec<FieldError>) -> Vec<Stage> {
     let mut stages = Vec::new();
     for (i, name) in names.iter().enumerate() {
-        match Stage::parse(name) {
-            Some(stage) => stages.push(stage),
-            None => {
-                let detail = format!("allowed stages are {}", Stage::ALL.map(Stage::as_str).join(","));
-                errors.push(FieldError::invalid(path.index(i), name.as_str(), detail));
-            }
+        if let Some(stage) = Stage::parse(name) {
+            stages.push(stage);
+            continue;
         }
+        let detail = format!("allowed stages are {}", Stage::ALL.map(Stage::as_str).join(","));
+        errors.push(FieldError::invalid(path.index(i), name.as_str(), detail));
     }
     stages
 }

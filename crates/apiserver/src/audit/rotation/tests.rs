@@ -20,7 +20,7 @@ fn files(dir: &Path) -> Vec<(String, String)> {
             let bytes = fs::read(entry.path()).unwrap();
             let name = entry.file_name().into_string().unwrap();
             let mut text = String::new();
-            if name.ends_with(".gz") {
+            if entry.path().extension().is_some_and(|e| e == "gz") {
                 GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
             } else {
                 text = String::from_utf8(bytes).unwrap();
