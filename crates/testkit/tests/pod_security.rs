@@ -273,6 +273,9 @@ async fn exemptions_and_defaults_come_from_the_configuration() {
     ));
 }
 
+/// A name, where what is posted, and what is told.
+type Told = (&'static str, String, Value, &'static [(&'static str, &'static str)]);
+
 #[tokio::test]
 async fn the_audit_log_is_told_what_was_enforced_and_what_was_violated() {
     let server = server(json!({"exemptions": {"namespaces": ["exempt"]}})).await;
@@ -284,8 +287,7 @@ async fn the_audit_log_is_told_what_was_enforced_and_what_was_violated() {
     .await;
     namespace(&server, "plain", &[]).await;
     namespace(&server, "exempt", &[]).await;
-    type Row = (&'static str, String, Value, &'static [(&'static str, &'static str)]);
-    let rows: [Row; 4] = [
+    let rows: [Told; 4] = [
         (
             "a pod",
             pods("n"),

@@ -40,6 +40,7 @@ pub(crate) enum FormatFlag {
 
 /// `--audit-log-*`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names, reason = "a flag is named as its field")]
 pub(crate) struct LogFlags {
     /// File to which events are written; `-` is standard output
     #[arg(long, value_name = "FILE")]
@@ -96,6 +97,7 @@ pub(crate) struct LogFlags {
 
 /// `--audit-webhook-*`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names, reason = "a flag is named as its field")]
 pub(crate) struct WebhookFlags {
     /// Kubeconfig of the server to which events are sent
     #[arg(long, value_name = "FILE")]

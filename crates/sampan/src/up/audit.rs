@@ -43,7 +43,8 @@ pub(super) fn of(flags: &AuditFlags) -> Result<Option<Arc<Audit>>> {
 }
 
 fn policy(file: &Path) -> Result<Policy> {
-    let text = std::fs::read(file).with_context(|| format!("failed to read file path {file:?}"))?;
+    let text =
+        std::fs::read(file).with_context(|| format!("failed to read file path \"{}\"", file.display()))?;
     Policy::from_yaml(&text).with_context(|| format!("from file {}", file.display()))
 }
 
@@ -52,7 +53,7 @@ fn log(flags: &LogFlags, metrics: &Metrics) -> Result<Option<Sink>> {
     let mode = mode(
         "log",
         flags.audit_log_mode,
-        Batching {
+        &Batching {
             buffer_size: flags.audit_log_batch_buffer_size,
             max_size: flags.audit_log_batch_max_size,
             max_wait: flags.audit_log_batch_max_wait,
@@ -91,7 +92,7 @@ fn webhook(flags: &WebhookFlags, metrics: &Metrics) -> Result<Option<Sink>> {
     let mode = mode(
         "webhook",
         flags.audit_webhook_mode,
-        Batching {
+        &Batching {
             buffer_size: flags.audit_webhook_batch_buffer_size,
             max_size: flags.audit_webhook_batch_max_size,
             max_wait: flags.audit_webhook_batch_max_wait,
@@ -122,13 +123,13 @@ struct Batching {
     burst: u32,
 }
 
-fn mode(plugin: &str, flag: ModeFlag, batching: Batching) -> Result<Mode> {
+fn mode(plugin: &str, flag: ModeFlag, batching: &Batching) -> Result<Mode> {
     match flag {
         ModeFlag::Blocking => return Ok(Mode::Blocking),
         ModeFlag::BlockingStrict => return Ok(Mode::BlockingStrict),
         ModeFlag::Batch => {}
     }
-    let what = match &batching {
+    let what = match batching {
         b if b.buffer_size == 0 => Some("buffer size 0".to_owned()),
         b if b.max_size == 0 => Some("max batch size 0".to_owned()),
         b if b.throttled && b.qps <= 0.0 => Some(format!("throttle QPS {}", b.qps)),
