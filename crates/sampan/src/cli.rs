@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub(crate) enum Command {
     /// Start everything in one process
-    Up(Up),
+    Up(Box<Up>),
     /// Print the kubeconfig of the cluster's administrator
     Kubeconfig(Kubeconfig),
     /// Print the version
