@@ -1,11 +1,10 @@
 //! DefaultTolerationSeconds: a pod stays five minutes on a node that is not ready or not reachable.
 
-use async_trait::async_trait;
-use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::{Map, Status, Value};
 
 use super::is;
+use super::rule::{Rule, Write};
 
 #[derive(Debug)]
 pub(super) struct DefaultTolerationSeconds;
@@ -13,23 +12,14 @@ pub(super) struct DefaultTolerationSeconds;
 const SECONDS: i64 = 300;
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
-#[async_trait]
-impl Admission for DefaultTolerationSeconds {
-    fn name(&self) -> &'static str {
-        "DefaultTolerationSeconds"
-    }
+impl Rule for DefaultTolerationSeconds {
+    const NAME: &'static str = "DefaultTolerationSeconds";
 
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
         matches!(verb, Verb::Create | Verb::Update) && is(cx, "", "pods")
     }
 
-    async fn admit(
-        &self,
-        _cx: &Context<'_>,
-        _verb: Verb,
-        object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
+    fn admit(&self, _w: Write<'_>, object: &mut Value) -> Result<(), Status> {
         let Value::Object(pod) = object else { return Ok(()) };
         let tolerations =
             pod.object_mut("spec").get_or_insert_with("tolerations", || Value::Array(Vec::new()));

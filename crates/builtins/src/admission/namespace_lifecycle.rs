@@ -1,24 +1,20 @@
 //! NamespaceLifecycle: nothing is created in a namespace that is not there or is going, and the
 //! namespaces that a cluster cannot do without are not deleted.
 
-use async_trait::async_trait;
-use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Cause, Status, Value};
 
-use super::{core, forbidden, is};
+use super::rule::{Rule, Write};
+use super::{core, is};
 
 #[derive(Debug)]
 pub(super) struct NamespaceLifecycle;
 
 const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-#[async_trait]
-impl Admission for NamespaceLifecycle {
-    fn name(&self) -> &'static str {
-        "NamespaceLifecycle"
-    }
+impl Rule for NamespaceLifecycle {
+    const NAME: &'static str = "NamespaceLifecycle";
 
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
         match verb {
@@ -28,18 +24,15 @@ impl Admission for NamespaceLifecycle {
         }
     }
 
-    async fn admit(
-        &self,
-        cx: &Context<'_>,
-        verb: Verb,
-        object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
+    fn admit(&self, w: Write<'_>, object: &mut Value) -> Result<(), Status> {
         let namespace = object.namespace();
-        if verb != Verb::Create || namespace.is_empty() {
+        if w.verb != Verb::Create || namespace.is_empty() {
             return Ok(());
         }
-        let Some(found) = cx.lookup.get(&core("namespaces"), "", namespace) else {
+        let Some(found) = w.cx.lookup.get(&core("namespaces"), "", namespace) else {
+            if super::namespaces::is_made_beside(w.cx, namespace) {
+                return Ok(());
+            }
             return Err(Status::not_found(&core("namespaces"), namespace));
         };
         if !found.is_deleting() {
@@ -47,7 +40,7 @@ impl Admission for NamespaceLifecycle {
         }
         let why =
             format!("unable to create new content in namespace {namespace} because it is being terminated");
-        let mut status = forbidden(cx, object.name(), why);
+        let mut status = w.forbidden(object, why);
         status.details_mut().causes.push(Cause {
             reason: "NamespaceTerminating".into(),
             message: format!("namespace {namespace} is being terminated"),
@@ -56,15 +49,9 @@ impl Admission for NamespaceLifecycle {
         Err(status)
     }
 
-    async fn validate(
-        &self,
-        cx: &Context<'_>,
-        verb: Verb,
-        object: &Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        if verb == Verb::Delete && PROTECTED.contains(&object.name()) {
-            return Err(forbidden(cx, object.name(), "this namespace may not be deleted"));
+    fn validate(&self, w: Write<'_>, object: &Value) -> Result<(), Status> {
+        if w.verb == Verb::Delete && PROTECTED.contains(&object.name()) {
+            return Err(w.forbidden(object, "this namespace may not be deleted"));
         }
         Ok(())
     }

@@ -1,12 +1,11 @@
 //! Priority: a pod's class becomes its number, and there is one default class at most.
 
-use async_trait::async_trait;
-use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{GroupResource, Status, Value};
 
-use super::{forbidden, is};
+use super::is;
+use super::rule::{Rule, Write};
 
 #[derive(Debug)]
 pub(super) struct Priority;
@@ -19,11 +18,8 @@ fn classes() -> GroupResource {
     GroupResource::new(GROUP, "priorityclasses")
 }
 
-#[async_trait]
-impl Admission for Priority {
-    fn name(&self) -> &'static str {
-        "Priority"
-    }
+impl Rule for Priority {
+    const NAME: &'static str = "Priority";
 
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
         match verb {
@@ -33,25 +29,21 @@ impl Admission for Priority {
         }
     }
 
-    async fn admit(
-        &self,
-        cx: &Context<'_>,
-        verb: Verb,
-        object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        if verb != Verb::Create || !is(cx, "", "pods") {
+    fn admit(&self, w: Write<'_>, object: &mut Value) -> Result<(), Status> {
+        if w.verb != Verb::Create || !w.is("", "pods") {
             return Ok(());
         }
-        let pod_name = object.name().to_owned();
-        let Value::Object(pod) = object else { return Ok(()) };
+        let Value::Object(pod) = &mut *object else { return Ok(()) };
         let spec = pod.object_mut("spec");
         let class = match spec.str("priorityClassName") {
-            "" => default_class(cx),
+            "" => default_class(w.cx),
             name => {
-                let found = cx.lookup.get(&classes(), "", name);
+                let found = w.cx.lookup.get(&classes(), "", name);
                 let why = format!("no PriorityClass with name {name} was found");
-                Some(found.ok_or_else(|| forbidden(cx, &pod_name, why))?)
+                match found {
+                    None => return Err(w.forbidden(object, why)),
+                    found => found,
+                }
             }
         };
         let (value, policy) = class.as_ref().map_or((0, "PreemptLowerPriority"), |class| {
@@ -67,7 +59,7 @@ impl Admission for Priority {
             let why = format!(
                 "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
             );
-            return Err(forbidden(cx, &pod_name, why));
+            return Err(w.forbidden(object, why));
         }
         if let Some(given) = spec.get("preemptionPolicy").and_then(Value::as_str)
             && given != policy
@@ -75,7 +67,7 @@ impl Admission for Priority {
             let why = format!(
                 "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
             );
-            return Err(forbidden(cx, &pod_name, why));
+            return Err(w.forbidden(object, why));
         }
         if let Some(class) = &class {
             spec.insert("priorityClassName", class.name());
@@ -85,34 +77,24 @@ impl Admission for Priority {
         Ok(())
     }
 
-    async fn validate(
-        &self,
-        cx: &Context<'_>,
-        verb: Verb,
-        object: &Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        if verb == Verb::Delete && is(cx, GROUP, "priorityclasses") && SYSTEM.contains(&object.name()) {
-            return Err(forbidden(
-                cx,
-                object.name(),
-                "this is a system priority class and cannot be deleted",
-            ));
+    fn validate(&self, w: Write<'_>, object: &Value) -> Result<(), Status> {
+        if w.verb == Verb::Delete && w.is(GROUP, "priorityclasses") && SYSTEM.contains(&object.name()) {
+            return Err(w.forbidden(object, "this is a system priority class and cannot be deleted"));
         }
         let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
-        if !matches!(verb, Verb::Create | Verb::Update)
-            || !is(cx, GROUP, "priorityclasses")
+        if !matches!(w.verb, Verb::Create | Verb::Update)
+            || !w.is(GROUP, "priorityclasses")
             || !is_default(object)
         {
             return Ok(());
         }
-        match default_class(cx).filter(|class| class.name() != object.name()) {
+        match default_class(w.cx).filter(|class| class.name() != object.name()) {
             Some(other) => {
                 let why = format!(
                     "PriorityClass {} is already marked as default. Only one default can exist",
                     other.name()
                 );
-                Err(forbidden(cx, object.name(), why))
+                Err(w.forbidden(object, why))
             }
             None => Ok(()),
         }

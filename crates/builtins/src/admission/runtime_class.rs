@@ -1,55 +1,43 @@
 //! RuntimeClass: a pod of a class has the class's overhead and is scheduled where the class runs.
 
-use async_trait::async_trait;
-use sampan_apiserver::admission::Admission;
 use sampan_apiserver::{Context, Verb};
-use sampan_model::meta::ObjectMeta;
 use sampan_model::{GroupResource, Status, Value};
 
-use super::{forbidden, is};
+use super::is;
+use super::rule::{Rule, Write};
 
 #[derive(Debug)]
 pub(super) struct RuntimeClass;
 
 impl RuntimeClass {
     /// The class of a pod, `None` if it has none.
-    fn class(cx: &Context<'_>, pod: &Value) -> Result<Option<Value>, Status> {
+    fn class(w: Write<'_>, pod: &Value) -> Result<Option<Value>, Status> {
         let name = pod.str_at(&["spec", "runtimeClassName"]);
         if name.is_empty() {
             return Ok(None);
         }
-        let found = cx.lookup.get(&GroupResource::new("node.k8s.io", "runtimeclasses"), "", name);
+        let found = w.cx.lookup.get(&GroupResource::new("node.k8s.io", "runtimeclasses"), "", name);
         let why = format!("pod rejected: RuntimeClass \"{name}\" not found");
-        found.map(Some).ok_or_else(|| forbidden(cx, pod.name(), why))
+        found.map(Some).ok_or_else(|| w.forbidden(pod, why))
     }
 }
 
-#[async_trait]
-impl Admission for RuntimeClass {
-    fn name(&self) -> &'static str {
-        "RuntimeClass"
-    }
+impl Rule for RuntimeClass {
+    const NAME: &'static str = "RuntimeClass";
 
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
         verb == Verb::Create && is(cx, "", "pods")
     }
 
-    async fn admit(
-        &self,
-        cx: &Context<'_>,
-        _verb: Verb,
-        object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        let Some(class) = Self::class(cx, object)? else { return Ok(()) };
-        let pod_name = object.name().to_owned();
-        let Value::Object(pod) = object else { return Ok(()) };
+    fn admit(&self, w: Write<'_>, object: &mut Value) -> Result<(), Status> {
+        let Some(class) = Self::class(w, object)? else { return Ok(()) };
+        let Value::Object(pod) = &mut *object else { return Ok(()) };
         let spec = pod.object_mut("spec");
         if let Some(overhead) = class.at(&["overhead", "podFixed"]) {
             match spec.get("overhead") {
                 Some(given) if given != overhead && !given.is_empty() => {
                     let why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
-                    return Err(forbidden(cx, &pod_name, why));
+                    return Err(w.forbidden(object, why));
                 }
                 _ => spec.insert("overhead", overhead.clone()),
             };
@@ -63,7 +51,7 @@ impl Admission for RuntimeClass {
                         value.as_str().unwrap_or(""),
                         own.str(key)
                     );
-                    return Err(forbidden(cx, &pod_name, why));
+                    return Err(w.forbidden(object, why));
                 }
                 own.insert(key.clone(), value.clone());
             }
@@ -81,14 +69,8 @@ impl Admission for RuntimeClass {
         Ok(())
     }
 
-    async fn validate(
-        &self,
-        cx: &Context<'_>,
-        _verb: Verb,
-        object: &Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        let class = Self::class(cx, object)?;
+    fn validate(&self, w: Write<'_>, object: &Value) -> Result<(), Status> {
+        let class = Self::class(w, object)?;
         let overhead = object.at(&["spec", "overhead"]).filter(|o| !o.is_empty());
         let defined = class.as_ref().and_then(|c| c.at(&["overhead", "podFixed"]));
         if overhead.is_some() && overhead != defined {
@@ -97,7 +79,7 @@ impl Admission for RuntimeClass {
             } else {
                 "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
             };
-            return Err(forbidden(cx, object.name(), why));
+            return Err(w.forbidden(object, why));
         }
         Ok(())
     }

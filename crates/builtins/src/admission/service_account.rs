@@ -1,13 +1,15 @@
 //! ServiceAccount: every pod runs as a service account, and has its token, the cluster's CA and its
 //! namespace mounted unless it says otherwise.
 
-use async_trait::async_trait;
-use sampan_apiserver::admission::Admission;
+mod secrets;
+
 use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Map, Status, Value};
 
-use super::{core, forbidden, is};
+use super::pods::is_mirror;
+use super::rule::{Rule, Write};
+use super::{core, is};
 
 #[derive(Debug)]
 pub(super) struct ServiceAccount;
@@ -20,57 +22,85 @@ const VOLUME_PREFIX: &str = "kube-api-access-";
 const TOKEN_SECONDS: i64 = 3607;
 /// rw-r--r--
 const FILE_MODE: i64 = 0o644;
-/// Marks a pod that a node made from a file; it has no account.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+/// On an account: its pods may use only the secrets that it names.
+const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
-#[async_trait]
-impl Admission for ServiceAccount {
-    fn name(&self) -> &'static str {
-        "ServiceAccount"
+impl ServiceAccount {
+    fn account(w: Write<'_>, pod: &Value) -> Result<Value, Status> {
+        let (namespace, name) = (w.cx.namespace, pod.str_at(&["spec", "serviceAccountName"]));
+        let found = w.cx.lookup.get(&core("serviceaccounts"), namespace, name);
+        let why = || {
+            format!(
+                "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
+            )
+        };
+        found.ok_or_else(|| w.forbidden(pod, why()))
     }
+}
+
+impl Rule for ServiceAccount {
+    const NAME: &'static str = "ServiceAccount";
 
     fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
-        verb == Verb::Create && is(cx, "", "pods")
+        match verb {
+            Verb::Create => is(cx, "", "pods"),
+            Verb::Update => {
+                cx.subresource == "ephemeralcontainers"
+                    && cx.resource.gvr.group.is_empty()
+                    && cx.resource.gvr.resource == "pods"
+            }
+            _ => false,
+        }
     }
 
-    async fn admit(
-        &self,
-        cx: &Context<'_>,
-        _verb: Verb,
-        object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        if object.annotations().is_some_and(|a| a.contains_key(MIRROR)) {
+    fn admit(&self, w: Write<'_>, object: &mut Value) -> Result<(), Status> {
+        if w.verb != Verb::Create {
             return Ok(());
         }
-        let namespace = object.namespace().to_owned();
-        let pod_name = object.name().to_owned();
-        let Value::Object(pod) = object else { return Ok(()) };
-        let spec = pod.object_mut("spec");
-        let account_name = match spec.str("serviceAccountName") {
-            "" => "default".to_owned(),
-            name => name.to_owned(),
-        };
-        spec.insert("serviceAccountName", account_name.as_str());
-        spec.insert("serviceAccount", account_name.as_str());
-        let Some(account) = cx.lookup.get(&core("serviceaccounts"), &namespace, &account_name) else {
-            let why = format!(
-                "error looking up service account {namespace}/{account_name}: serviceaccount \"{account_name}\" not found"
-            );
-            return Err(forbidden(cx, &pod_name, why));
-        };
-        let automount = |v: Option<&Value>| v.and_then(Value::as_bool);
-        let wanted = automount(spec.get("automountServiceAccountToken"))
-            .or_else(|| automount(account.get("automountServiceAccountToken")))
-            .unwrap_or(true);
-        if wanted {
-            mount_token(spec);
+        // The node knows a mirror pod as it is in its file, and would not know a changed one again.
+        if is_mirror(object) {
+            return self.validate(w, object);
         }
-        let secrets = account.array_at(&["imagePullSecrets"]);
-        if spec.get("imagePullSecrets").is_none_or(Value::is_empty) && !secrets.is_empty() {
-            spec.insert("imagePullSecrets", Value::Array(secrets.to_vec()));
+        if let Value::Object(pod) = &mut *object {
+            let spec = pod.object_mut("spec");
+            let name = match spec.str("serviceAccountName") {
+                "" => "default".to_owned(),
+                name => name.to_owned(),
+            };
+            spec.insert("serviceAccountName", name.as_str());
+            spec.insert("serviceAccount", name.as_str());
         }
-        Ok(())
+        let account = Self::account(w, object)?;
+        if let Value::Object(pod) = &mut *object {
+            let spec = pod.object_mut("spec");
+            let automount = |v: Option<&Value>| v.and_then(Value::as_bool);
+            let wanted = automount(spec.get("automountServiceAccountToken"))
+                .or_else(|| automount(account.get("automountServiceAccountToken")))
+                .unwrap_or(true);
+            if wanted {
+                mount_token(spec);
+            }
+            let secrets = account.array_at(&["imagePullSecrets"]);
+            if spec.get("imagePullSecrets").is_none_or(Value::is_empty) && !secrets.is_empty() {
+                spec.insert("imagePullSecrets", Value::Array(secrets.to_vec()));
+            }
+        }
+        secrets::check(w, object, &account)
+    }
+
+    fn validate(&self, w: Write<'_>, object: &Value) -> Result<(), Status> {
+        if w.verb == Verb::Create && is_mirror(object) {
+            return match secrets::forbidden_to_mirrors(object) {
+                Some(what) => Err(w.forbidden(object, format_args!("a mirror pod may not {what}"))),
+                None => Ok(()),
+            };
+        }
+        if object.str_at(&["spec", "serviceAccountName"]).is_empty() {
+            let (namespace, name) = (w.cx.namespace, object.name());
+            let why = format!("no service account specified for pod {namespace}/{name}");
+            return Err(w.forbidden(object, why));
+        }
+        secrets::check(w, object, &Self::account(w, object)?)
     }
 }
 

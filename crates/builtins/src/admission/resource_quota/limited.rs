@@ -1,0 +1,66 @@
+//! What may be used only where a quota covers it (`limitedResources` of the plug-in's configuration).
+
+use std::collections::BTreeSet;
+
+use sampan_model::{GroupResource, Value};
+
+use super::super::amounts::Amounts;
+use super::charge::Refusal;
+use super::evaluator::Evaluator;
+use super::scopes::Requirement;
+
+/// One entry of the list.
+#[derive(Debug)]
+pub(in crate::admission) struct Limited {
+    resource: GroupResource,
+    contains: Vec<String>,
+    scopes: Vec<Requirement>,
+}
+
+impl Limited {
+    /// The entries of a configuration.
+    pub(in crate::admission) fn read_all(configuration: &Value) -> Vec<Self> {
+        let strings = |value: &Value, field: &str| {
+            let list = value.array_at(&[field]).iter().filter_map(Value::as_str);
+            list.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let read = |entry: &Value| Self {
+            resource: GroupResource::new(
+                entry.str_at(&["apiGroup"]).to_owned(),
+                entry.str_at(&["resource"]).to_owned(),
+            ),
+            contains: strings(entry, "matchContains"),
+            scopes: entry.array_at(&["matchScopes"]).iter().map(Requirement::read).collect(),
+        };
+        configuration.array_at(&["limitedResources"]).iter().map(read).collect()
+    }
+}
+
+/// Whether all that is limited is covered: by the names that matching quotas limit, and by scopes that quotas have.
+pub(super) fn check(
+    limited: &[Limited],
+    evaluator: &Evaluator,
+    object: &Value,
+    usage: &Amounts,
+    covered: &BTreeSet<&str>,
+    matched: &[&Requirement],
+) -> Result<(), Refusal> {
+    let mine: Vec<_> = limited.iter().filter(|l| Evaluator::of_resource(&l.resource) == *evaluator).collect();
+    let used = usage.iter().filter(|(_, q)| q.sign() > 0).map(|(name, _)| name.as_str());
+    let is_limited = |name: &str| mine.iter().any(|l| l.contains.iter().any(|c| name.contains(c.as_str())));
+    let uncovered: Vec<&str> = used.filter(|name| is_limited(name) && !covered.contains(name)).collect();
+    if !uncovered.is_empty() {
+        let names = uncovered.join(",");
+        return Err(Refusal::Forbidden(format!("insufficient quota to consume: {names}")));
+    }
+    let scopes = limited.iter().flat_map(|l| &l.scopes).filter(|s| evaluator.fulfils(s, object));
+    let uncovered: Vec<_> = scopes
+        .filter(|scope| !matched.iter().any(|m| m.scope == scope.scope))
+        .map(ToString::to_string)
+        .collect();
+    if uncovered.is_empty() {
+        return Ok(());
+    }
+    let list = uncovered.join(" ");
+    Err(Refusal::Error(format!("insufficient quota to match these scopes: [{list}]")))
+}
