@@ -4,6 +4,7 @@
 //! tower service, so no port, no certificate and no serialization of HTTP stands between a test and an answer.
 //! Failures panic, as assertions do.
 
+mod admitting;
 mod eventually;
 pub mod fixtures;
 mod openapi;
@@ -13,5 +14,6 @@ mod watch;
 
 pub use eventually::eventually;
 pub use reply::Reply;
+pub use admitting::Admitting;
 pub use server::{TestServer, admin, user};
 pub use watch::{Event, Watch};
