@@ -65,6 +65,8 @@ pub(crate) struct Up {
     pub(crate) no_controllers: bool,
     #[command(flatten)]
     pub(crate) authorization: Authorization,
+    #[command(flatten)]
+    pub(crate) admission: Admission,
     /// Range from which services get their addresses
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
     pub(crate) service_cluster_ip_range: ServiceRange,
@@ -91,6 +93,20 @@ pub(crate) struct Up {
     pub(crate) log_level: String,
     #[command(flatten)]
     pub(crate) audit: audit::AuditFlags,
+}
+
+/// What is admitted.
+#[derive(Debug, Args)]
+pub(crate) struct Admission {
+    /// Admission plug-ins that are to run besides those that do by default; may be repeated, or a list with commas
+    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
+    pub(crate) enable_admission_plugins: Vec<String>,
+    /// Admission plug-ins that are not to run although they do by default
+    #[arg(long, value_name = "PLUGIN", value_delimiter = ',')]
+    pub(crate) disable_admission_plugins: Vec<String>,
+    /// File with the configuration of admission plug-ins (an AdmissionConfiguration)
+    #[arg(long = "admission-control-config-file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
 }
 
 /// `sampan kubeconfig`.

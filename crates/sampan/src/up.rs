@@ -4,6 +4,7 @@
 //! certificates, beside both the resource table, then the listener; the kubeconfig and the line that says
 //! `ready` come last, so that whoever waits for them finds a server that answers.
 
+mod admission;
 mod audit;
 mod authorization;
 mod bootstrap;
@@ -118,10 +119,11 @@ async fn serve(
     let dependencies = Dependencies { authorizer: Some(Arc::clone(&authorization.authorizer)) };
     sampan_builtins::install(&mut resources, &dependencies);
     let audit = audit::of(&options.audit)?;
+    let admission = admission::plugins(&options.admission, &authorization.authorizer, &store)?;
     let server = Server::new(Config {
         store,
         catalog: Catalog::new(resources),
-        admission: authorization::checked(sampan_builtins::admission::plugins(), &authorization),
+        admission: authorization::checked(admission, &authorization),
         authenticators: vec![Arc::new(ClientCertificate)],
         authorizer: Arc::clone(&authorization.authorizer),
         openapi: Arc::new(documents),
