@@ -52,8 +52,7 @@ impl Admitting {
             if let Some(authorizer) = self.authorizer {
                 config.authorizer = authorizer;
             }
-            let deps =
-                Deps { authorizer: Arc::clone(&config.authorizer), store: Arc::clone(&config.store) };
+            let deps = Deps { authorizer: Arc::clone(&config.authorizer), store: Arc::clone(&config.store) };
             let chosen = plugins(&self.choice, &self.configuration, &deps);
             config.admission = chosen.expect("a test's plug-ins exist");
         })

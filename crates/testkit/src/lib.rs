@@ -12,8 +12,8 @@ mod reply;
 mod server;
 mod watch;
 
+pub use admitting::Admitting;
 pub use eventually::eventually;
 pub use reply::Reply;
-pub use admitting::Admitting;
 pub use server::{TestServer, admin, user};
 pub use watch::{Event, Watch};

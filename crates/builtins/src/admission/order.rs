@@ -12,9 +12,9 @@ use super::{
     Deps, always, always_pull_images, certificates, default_ingress_class, default_storage_class,
     default_toleration_seconds, deny_service_external_ips, event_rate_limit, extended_resource_toleration,
     limit_pod_hard_anti_affinity_topology, limit_ranger, namespace_lifecycle, namespaces, node_restriction,
-    owner_references, persistent_volume_claim_resize, pod_node_selector, pod_security, pod_toleration_restriction,
-    pod_topology_labels, priority, runtime_class, service_account, storage_object_in_use_protection,
-    taint_nodes_by_condition,
+    owner_references, persistent_volume_claim_resize, pod_node_selector, pod_security,
+    pod_toleration_restriction, pod_topology_labels, priority, runtime_class, service_account,
+    storage_object_in_use_protection, taint_nodes_by_condition,
 };
 
 /// What making a plug-in gives: itself, or what is wrong with its configuration.
