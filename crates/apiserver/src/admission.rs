@@ -2,12 +2,15 @@
 //!
 //! Plug-ins run in the order of their list: all that change before the strategy, all that check after it.
 
+mod metrics;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sampan_model::{Status, Value};
 
-use crate::{Context, Verb};
+use crate::{Context, Resource, Verb};
+use metrics::{Metrics, Phase};
 
 /// One admission plug-in.
 ///
@@ -45,28 +48,62 @@ pub trait Admission: Send + Sync + std::fmt::Debug {
     ) -> Result<(), Status> {
         Ok(())
     }
+
+    /// `object` goes for good: what is to be written in the same transaction ([`Context::also`]).
+    async fn removed(&self, _cx: &Context<'_>, _object: &Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Whether it completes objects of that resource after such a write; only then [`Admission::settle`] is called.
+    fn follows(&self, _resource: &Resource, _verb: Verb) -> bool {
+        false
+    }
+
+    /// Completes an object that was just written, looking at a state that holds it. Answers whether it changed it;
+    /// then the object is written once more.
+    fn settle(&self, _cx: &Context<'_>, _verb: Verb, _object: &mut Value) -> bool {
+        false
+    }
 }
 
 /// The plug-ins of a server, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Plugins(Vec<Arc<dyn Admission>>);
+pub struct Plugins {
+    list: Vec<Arc<dyn Admission>>,
+    metrics: Metrics,
+}
 
 impl Plugins {
     /// These, in this order.
     pub fn new(plugins: Vec<Arc<dyn Admission>>) -> Self {
-        Self(plugins)
+        let metrics = Metrics::new(plugins.iter().map(|p| p.name()));
+        Self { list: plugins, metrics }
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.list.iter().map(|p| p.name())
+    }
+
+    fn handling<'a>(
+        &'a self,
+        cx: &'a Context<'_>,
+        verb: Verb,
+    ) -> impl Iterator<Item = (usize, &'a Arc<dyn Admission>)> {
+        self.list.iter().enumerate().filter(move |(_, p)| p.handles(cx, verb))
     }
 
     /// The same, with another at the end.
     #[must_use]
     pub fn and(mut self, plugin: Arc<dyn Admission>) -> Self {
-        self.0.push(plugin);
-        self
+        self.list.push(plugin);
+        Self::new(self.list)
     }
 
-    /// Makes the metrics of all of them known.
+    /// Makes the metrics of all of them known, and how long they take.
     pub(crate) fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
-        for plugin in &self.0 {
+        self.metrics.register(registry);
+        for plugin in &self.list {
             plugin.register_metrics(registry);
         }
     }
@@ -79,8 +116,11 @@ impl Plugins {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for plugin in self.0.iter().filter(|p| p.handles(cx, verb)) {
-            plugin.admit(cx, verb, object, old).await?;
+        let mut step = self.metrics.step(Phase::Admit, verb);
+        for (i, plugin) in self.handling(cx, verb) {
+            let result = plugin.admit(cx, verb, object, old).await;
+            step.plugin(i, result.is_err());
+            result?;
         }
         Ok(())
     }
@@ -93,9 +133,31 @@ impl Plugins {
         object: &Value,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for plugin in self.0.iter().filter(|p| p.handles(cx, verb)) {
-            plugin.validate(cx, verb, object, old).await?;
+        let mut step = self.metrics.step(Phase::Validate, verb);
+        for (i, plugin) in self.handling(cx, verb) {
+            let result = plugin.validate(cx, verb, object, old).await;
+            step.plugin(i, result.is_err());
+            result?;
         }
         Ok(())
+    }
+
+    /// Tells all that `object` goes for good.
+    pub(crate) async fn removed(&self, cx: &Context<'_>, object: &Value) -> Result<(), Status> {
+        for plugin in &self.list {
+            plugin.removed(cx, object).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether any completes such objects after a write.
+    pub(crate) fn follows(&self, resource: &Resource, verb: Verb) -> bool {
+        self.list.iter().any(|p| p.follows(resource, verb))
+    }
+
+    /// Lets all that follow complete the object; whether any changed it.
+    pub(crate) fn settle(&self, cx: &Context<'_>, verb: Verb, object: &mut Value) -> bool {
+        let following = self.list.iter().filter(|p| p.follows(cx.resource, verb));
+        following.fold(false, |changed, p| p.settle(cx, verb, object) | changed)
     }
 }

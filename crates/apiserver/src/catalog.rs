@@ -83,6 +83,11 @@ impl Catalog {
         self.resources().find(|r| r.schema.set().has_protobuf()).and_then(|r| r.protobuf())
     }
 
+    /// The resource whose objects are of a kind.
+    pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.version(group, version)?.values().find(|r| r.kind == kind)
+    }
+
     /// All groups and versions, in order.
     pub fn group_versions(&self) -> impl Iterator<Item = GroupVersion> {
         self.groups

@@ -2,6 +2,7 @@
 //!
 //! It takes typed [`Attributes`], not HTTP requests, and never looks anything up in a context. Files:
 //! `create`, `update` (PUT, patches, apply), `delete`, `read` (get, list), `watch`, `part` (subresources);
+//! `settle` what the server completes after a write,
 //! `write` holds what all writes share, `object` how stored bytes become trees and back.
 
 mod create;
@@ -12,6 +13,7 @@ pub mod object;
 mod part;
 mod patching;
 mod read;
+mod settle;
 mod update;
 mod watch;
 mod write;
@@ -33,6 +35,7 @@ pub use create::random_name_letters;
 pub use delete::{DeleteOptions, Deleted};
 pub use first::{Existing, Reconcile};
 pub use list_options::ListOptions;
+pub use lookup::SnapshotLookup;
 pub(crate) use patching::invalid_patch;
 pub use read::{ListAnswer, ListCursor, ListItems};
 pub use update::{Change, PatchType};

@@ -4,6 +4,8 @@
 //! they read through [`Lookup`], which is one snapshot of the live state; what they must write beside
 //! the object goes into the same transaction by [`Context::also`].
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use sampan_model::{FieldError, GroupResource, Status, Value};
@@ -11,6 +13,7 @@ use sampan_schema::managed::FieldSet;
 use sampan_store::Op;
 
 use crate::audit::Recorder;
+use crate::catalog::Catalog;
 use crate::registry::Attributes;
 use crate::{Resource, User};
 
@@ -26,6 +29,10 @@ pub trait Lookup: Send + Sync {
     fn has_key(&self, key: &str) -> bool;
     /// The raw keys with a prefix, in order.
     fn keys(&self, prefix: &str) -> Vec<String>;
+    /// The resources that are served; `None` where that is not known.
+    fn catalog(&self) -> Option<Arc<Catalog>> {
+        None
+    }
 }
 
 /// The circumstances of a write.
@@ -49,6 +56,7 @@ pub struct Context<'a> {
     recorder: &'a Recorder,
     also: Mutex<Vec<Op>>,
     warnings: Mutex<Vec<String>>,
+    held: Mutex<Vec<Box<dyn Send>>>,
 }
 
 impl<'a> Context<'a> {
@@ -66,14 +74,32 @@ impl<'a> Context<'a> {
             recorder: &a.audit,
             also: Mutex::default(),
             warnings: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
     /// Adds an operation to the transaction that writes the object: an allocation, say, which must not
     /// outlive a failed write nor be missing after a successful one. A conflict in it makes the engine
-    /// run the write again on a newer snapshot.
+    /// run the write again on a newer snapshot. Of several operations on one key the last stays.
     pub fn also(&self, op: Op) {
-        self.also.lock().push(op);
+        let mut ops = self.also.lock();
+        ops.retain(|earlier| earlier.key() != op.key());
+        ops.push(op);
+    }
+
+    /// Whether [`Context::also`] was told of a key.
+    pub fn writes(&self, key: &str) -> bool {
+        self.also.lock().iter().any(|op| op.key() == key)
+    }
+
+    /// Takes back what [`Context::also`] was told of keys that begin so.
+    pub fn take_back(&self, prefix: &str) {
+        self.also.lock().retain(|op| !op.key().starts_with(prefix));
+    }
+
+    /// Keeps something (the guard of a lock, say) until the write is done or has failed.
+    pub fn hold(&self, guard: impl Send + 'static) {
+        self.held.lock().push(Box::new(guard));
     }
 
     /// Adds a `Warning` header to the answer.

@@ -41,6 +41,14 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The key that it is about.
+    pub fn key(&self) -> &str {
+        let (Op::Put { key, .. } | Op::Delete { key, .. } | Op::Check { key, .. }) = self;
+        key
+    }
+}
+
 /// A condition on a key at the moment of the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {

@@ -3,7 +3,6 @@
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Status, Value};
 
-use super::lookup::SnapshotLookup;
 use super::write::{ATTEMPTS, CommitError, Written, format_time, keep_managed_fields, metadata_errors};
 use super::{Attributes, Registry, object};
 use crate::http_io::query::WriteOptions;
@@ -36,7 +35,10 @@ impl Registry {
             }
             let name = candidate.name().to_owned();
             match self.try_create(a, candidate, options, false).await {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    self.settle(a, &name, Verb::Create, options.dry_run).await;
+                    return Ok(written);
+                }
                 Err(CommitError::Status(status)) => return Err(status),
                 Err(CommitError::Raced) => {
                     if self.store.snapshot().get(&a.storage.key(&a.namespace, &name)).is_none() {
@@ -75,7 +77,7 @@ impl Registry {
     ) -> Result<Written, CommitError> {
         let snapshot = self.store.snapshot();
         let now = self.now();
-        let lookup = SnapshotLookup(&snapshot);
+        let lookup = self.lookup(&snapshot);
         let strategy = &*a.resource.strategy;
         let cx = Context::new(a, now, options.dry_run, &lookup);
         let given_revision = new.resource_version().to_owned();

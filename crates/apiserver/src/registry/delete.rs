@@ -9,7 +9,6 @@ use sampan_model::status::Details;
 use sampan_model::{FieldError, GroupKind, Status, Str, Value};
 use sampan_store::{Entry, Expect, Memo, NewValue, Op, Txn};
 
-use super::lookup::SnapshotLookup;
 use super::update::precondition_failed;
 use super::write::{ATTEMPTS, CommitError, Written, format_time, stored};
 use super::{Attributes, ListOptions, Registry, object, store_error};
@@ -139,7 +138,7 @@ impl Registry {
         let entry = snapshot.get(&a.key()).ok_or_else(|| fail(a.not_found()))?;
         let old = object::parse(entry).map_err(fail)?;
         let now = self.now();
-        let lookup = SnapshotLookup(&snapshot);
+        let lookup = self.lookup(&snapshot);
         let cx = Context::new(a, now, options.dry_run, &lookup);
         check_preconditions(a, options, entry, &old).map_err(fail)?;
         let strategy = &*a.resource.strategy;
@@ -158,7 +157,7 @@ impl Registry {
             }
             Plan::Remove(last) => {
                 let uid = last.uid().to_owned();
-                let bytes = self.remove(a, &cx, entry, last).await?;
+                let bytes = self.remove(a, &cx, entry, &old, last).await?;
                 let warnings = cx.take_warnings();
                 if strategy.delete_returns_object() {
                     return Ok(Deleted::Object(Written { object: bytes, created: false, warnings }));
@@ -181,18 +180,20 @@ impl Registry {
         a: &Attributes,
         cx: &Context<'_>,
         entry: &Arc<Entry>,
+        stored: &Value,
         last: Value,
     ) -> Result<Written, CommitError> {
-        let bytes = self.remove(a, cx, entry, last).await?;
+        let bytes = self.remove(a, cx, entry, stored, last).await?;
         Ok(Written { object: bytes, created: false, warnings: cx.take_warnings() })
     }
 
-    /// Takes the object out of the store; `last` is what watchers and the client see of it.
+    /// Takes the object out of the store; `last` is what watchers and the client see of it, `old` what is stored.
     async fn remove(
         &self,
         a: &Attributes,
         cx: &Context<'_>,
         entry: &Arc<Entry>,
+        old: &Value,
         last: Value,
     ) -> Result<Bytes, CommitError> {
         let fail = CommitError::Status;
@@ -201,6 +202,7 @@ impl Registry {
             return Ok(object::encoded(&object));
         }
         a.resource.strategy.on_delete(cx, &last);
+        self.admission.removed(cx, old).await.map_err(fail)?;
         let view = Arc::new(object::View::new(&a.storage, &last));
         let value = NewValue { memo: Memo::filled(view), ..stored(&a.storage, &last) };
         let key = Arc::clone(&entry.key);

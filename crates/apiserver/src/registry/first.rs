@@ -6,7 +6,6 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{Status, Value};
 use sampan_store::{Expect, Op, Snapshot, Txn};
 
-use super::lookup::SnapshotLookup;
 use super::write::{format_time, stored};
 use super::{Attributes, Registry, object, store_error};
 use crate::{Context, Resource, User};
@@ -83,7 +82,7 @@ impl Registry {
         mut object: Value,
         key: String,
     ) -> Result<Vec<Op>, Status> {
-        let lookup = SnapshotLookup(snapshot);
+        let lookup = self.lookup(snapshot);
         object.meta_mut().insert("creationTimestamp", format_time(self.now()));
         object.meta_mut().insert("uid", uuid::Uuid::new_v4().to_string());
         sampan_schema::default(&resource.schema, &mut object);

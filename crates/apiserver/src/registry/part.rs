@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_model::{GroupResource, Status, Value};
 
-use super::lookup::SnapshotLookup;
 use super::update::{project, rules};
 use super::write::{ATTEMPTS, CommitError};
 use super::{Attributes, DeleteOptions, Deleted, Registry, object};
@@ -33,7 +32,7 @@ impl Registry {
         dry_run: bool,
     ) -> Result<Vec<String>, Status> {
         let snapshot = self.store.snapshot();
-        let lookup = SnapshotLookup(&snapshot);
+        let lookup = self.lookup(&snapshot);
         let cx = Context::new(a, self.now(), dry_run, &lookup);
         self.admission.admit(&cx, Verb::Create, body, None).await?;
         self.admission.validate(&cx, Verb::Create, body, None).await?;
@@ -101,7 +100,7 @@ impl ActionParent<'_> {
         let snapshot = self.registry.store.snapshot();
         let entry = snapshot.get(&a.key()).ok_or_else(|| CommitError::Status(a.not_found()))?;
         let mut object = object::parse(entry).map_err(CommitError::Status)?;
-        let lookup = SnapshotLookup(&snapshot);
+        let lookup = self.registry.lookup(&snapshot);
         let now = self.registry.now();
         let cx = Context::new(a, now, self.dry_run, &lookup);
         change(&cx, &mut object).map_err(CommitError::Status)?;
@@ -131,7 +130,7 @@ impl Parent for ActionParent<'_> {
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
-        SnapshotLookup(&self.registry.store.snapshot()).list(resource, namespace)
+        self.registry.lookup(&self.registry.store.snapshot()).list(resource, namespace)
     }
 
     async fn update_other(

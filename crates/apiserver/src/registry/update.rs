@@ -7,7 +7,6 @@ use sampan_model::{FieldError, Status, Str, Value};
 use sampan_schema::{Schema, decode, managed};
 use sampan_store::Entry;
 
-use super::lookup::SnapshotLookup;
 use super::patching::patched;
 use super::write::{
     ATTEMPTS, CommitError, Written, format_time, keep_managed_fields, managed_error, manager,
@@ -66,7 +65,10 @@ impl Registry {
                 }
             };
             match self.try_update(a, rules, entry, &snapshot, &change, options).await {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    self.settle(a, &a.name, Verb::Update, options.dry_run).await;
+                    return Ok(written);
+                }
                 Err(CommitError::Raced) => {}
                 Err(CommitError::Status(status)) => return Err(status),
             }
@@ -120,7 +122,10 @@ impl Registry {
         check_name(a, &mut object)?;
         super::create::check_namespace(a, &mut object)?;
         match self.try_create(a, object, options, matches!(change, Change::Apply(_))).await {
-            Ok(written) => Ok(Some(written)),
+            Ok(written) => {
+                self.settle(a, &a.name, Verb::Create, options.dry_run).await;
+                Ok(Some(written))
+            }
             Err(CommitError::Raced) => Ok(None),
             Err(CommitError::Status(status)) => Err(status),
         }
@@ -137,7 +142,7 @@ impl Registry {
     ) -> Result<Written, CommitError> {
         let fail = CommitError::Status;
         let now = self.now();
-        let lookup = SnapshotLookup(snapshot);
+        let lookup = self.lookup(snapshot);
         let cx = Context::new(a, now, options.dry_run, &lookup);
         let stored = object::parse(entry).map_err(fail)?;
         let existing = object::from_storage(&a.resource, stored.clone());
@@ -154,7 +159,7 @@ impl Registry {
         let mut object = object::to_storage(&a.resource, &a.storage, new);
         self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).await.map_err(fail)?;
         if leaves(rules.strategy, &object) && !options.dry_run {
-            return self.finish_deletion(a, &cx, entry, object).await;
+            return self.finish_deletion(a, &cx, entry, &stored, object).await;
         }
         let bytes = self.commit(a, &cx, Some(entry), &object, a.key()).await?;
         let bytes = match rules.projection {

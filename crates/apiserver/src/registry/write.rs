@@ -52,7 +52,7 @@ impl Registry {
         let also = cx.take_ops();
         let mut value = stored(&a.storage, object);
         if let Some(old) = old
-            && also.is_empty()
+            && also.iter().all(|op| matches!(op, Op::Check { .. }))
             && unchanged(old, &value)
             // A new key at rest reaches an object by any write, also by one that changes nothing.
             && !self.store.is_stale(old)

@@ -140,12 +140,6 @@ fn new_entry(key: Arc<str>, value: NewValue, revision: Revision) -> Entry {
 }
 
 impl Op {
-    fn key(&self) -> &str {
-        match self {
-            Op::Put { key, .. } | Op::Delete { key, .. } | Op::Check { key, .. } => key,
-        }
-    }
-
     fn expect(&self) -> Expect {
         match self {
             Op::Put { expect, .. } | Op::Delete { expect, .. } | Op::Check { expect, .. } => *expect,
