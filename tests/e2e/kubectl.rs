@@ -85,7 +85,7 @@ fn objects_are_made_from_arguments() {
                 "cronjob.batch/cj created",
             ),
             (&["create", "service", "clusterip", "svc", "--tcp=80:8080"], "service/svc created"),
-            (&["create", "quota", "q", "--hard=pods=10,requests.cpu=1500m"], "resourcequota/q created"),
+            (&["create", "quota", "q", "--hard=pods=10,requests.storage=1500Mi"], "resourcequota/q created"),
             (&["create", "serviceaccount", "default"], "serviceaccount/default created"),
             (
                 &["create", "role", "r", "--verb=get", "--resource=pods"],
@@ -118,7 +118,7 @@ fn objects_are_made_from_arguments() {
         }
         let rows: [(&[&str], &str); 8] = [
             (&["deployment", "web", "-o", "jsonpath={.spec.replicas} {..image}"], "3 example.org/web:2"),
-            (&["quota", "q", "-o", "jsonpath={.spec.hard.requests\\.cpu}"], "1500m"),
+            (&["quota", "q", "-o", "jsonpath={.spec.hard.requests\\.storage}"], "1500Mi"),
             (&["pdb", "b", "-o", "jsonpath={.spec.minAvailable}"], "50%"),
             (&["service", "svc", "-o", "jsonpath={.spec.ports[0].targetPort}"], "8080"),
             (&["service", "web", "-o", "jsonpath={.spec.ports[0].targetPort}"], "http"),
@@ -133,6 +133,7 @@ fn objects_are_made_from_arguments() {
             (["describe", "pod", "p"], "Image:      example.org/p:1"),
             (["describe", "ingress", "i"], "x terminates a.test"),
             (["describe", "secret", "s"], "key:  5 bytes"),
+            (["describe", "quota", "q"], "pods              1     10"),
         ] {
             let text = kubectl.run(&[&["-n", n], &arguments[..]].concat());
             assert!(text.contains(want), "{arguments:?}: {text}");
