@@ -28,7 +28,10 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The server could not be reached, or the connection broke.
+    /// The server could not be reached, or is not the one that is trusted.
+    #[error("cannot connect")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection broke.
     #[error("the connection failed")]
     Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server did not answer in time.
@@ -97,7 +100,13 @@ impl Https {
     /// Sends a request and reads the answer to its end.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|e| Error::Connection(e.into()))?;
+            let answer = self.client.request(request).await.map_err(|error| {
+                if error.is_connect() {
+                    Error::Unreachable(error.into())
+                } else {
+                    Error::Connection(error.into())
+                }
+            })?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, self.max_bytes).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {

@@ -12,6 +12,8 @@ mod nodes;
 mod reviews;
 #[path = "authorization/routes.rs"]
 mod routes;
+#[path = "authorization/webhooks.rs"]
+mod webhooks;
 
 use sampan_testkit::TestServer;
 use serde_json::{Value, json};

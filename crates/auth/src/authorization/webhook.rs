@@ -73,16 +73,23 @@ impl Webhook {
         match self.client.ask(&review).await {
             Ok(answer) => verdict(&answer["status"]),
             Err(error) => {
+                let error = in_full(&error);
                 let name = &self.settings.name;
-                tracing::error!(webhook = %name, %error, "Failed to make webhook authorizer request");
+                tracing::error!(webhook = %name, error, "Failed to make webhook authorizer request");
                 let decision = match self.settings.on_failure {
                     FailurePolicy::NoOpinion => Decision::NoOpinion,
                     FailurePolicy::Deny => Decision::Deny,
                 };
-                Verdict { decision, reason: String::new(), error: Some(error.to_string()) }
+                Verdict { decision, reason: String::new(), error: Some(error) }
             }
         }
     }
+}
+
+/// An error with all its sources, in one line.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |e| e.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 /// What an answer says.
