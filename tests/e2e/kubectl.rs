@@ -277,3 +277,25 @@ fn rollouts_events_and_permissions_can_be_asked_for() {
         assert!(none.status.success(), "{}", String::from_utf8_lossy(&none.stderr));
     });
 }
+
+#[test]
+fn roles_are_reconciled_and_permissions_listed() {
+    const ROLE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: NAMESPACE}
+rules:
+- {apiGroups: [''], resources: [pods], verbs: [get]}
+";
+    with_each(|kubectl, n| {
+        // kubectl takes the namespace from the manifest only.
+        let role = ROLE.replace("NAMESPACE", n);
+        let first = kubectl.apply(&["auth", "reconcile", "-f", "-"], &role);
+        assert!(first.contains("role.rbac.authorization.k8s.io/reader reconciled"), "{first}");
+        kubectl.apply(&["auth", "reconcile", "-f", "-"], &role.replace("[get]", "[list]"));
+        let verbs = kubectl.run(&["-n", n, "get", "role", "reader", "-o", "jsonpath={.rules[*].verbs[*]}"]);
+        assert_eq!(verbs.trim(), "get list");
+        let all = kubectl.run(&["-n", n, "auth", "can-i", "--list"]);
+        assert!(all.lines().any(|line| line.starts_with("*.*") && line.ends_with("[*]")), "{all}");
+    });
+}
