@@ -25,9 +25,10 @@ fn the_ready_line_names_the_time_the_url_and_the_kubeconfig() {
     assert_eq!(rest, want);
 }
 
-#[test]
-fn keys_and_kubeconfig_are_readable_by_their_owner_only() {
+#[tokio::test]
+async fn keys_and_kubeconfig_are_readable_by_their_owner_only() {
     let cluster = Cluster::start();
+    account_key_is_made(&cluster).await;
     for name in ["admin.kubeconfig", "pki/ca.key", "pki/apiserver.key", "pki/admin.key", "pki/sa.key"] {
         let mode = fs::metadata(cluster.data_dir().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -87,9 +88,16 @@ fn a_port_that_is_taken_is_refused_in_one_sentence() {
     assert!(stderr.contains("choose another address with --listen"), "{stderr}");
 }
 
-#[test]
-fn a_further_start_keeps_the_certificates() {
+/// Waits for the key of service account tokens, which is made beside the start: the document of its public half needs it.
+async fn account_key_is_made(cluster: &Cluster) {
+    let request = http::Request::get("/openid/v1/jwks").body(Vec::new()).unwrap();
+    cluster.client().await.request_text(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_further_start_keeps_the_certificates() {
     let mut cluster = Cluster::start();
+    account_key_is_made(&cluster).await;
     let read = |cluster: &Cluster| {
         ["ca.crt", "ca.key", "apiserver.crt", "admin.crt", "sa.key"]
             .map(|name| fs::read(cluster.data_dir().join("pki").join(name)).unwrap())

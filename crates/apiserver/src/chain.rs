@@ -1,12 +1,12 @@
 //! The order of the filters, in one function: [`serve`].
 //!
-//! Each filter has a file of its own. What a later layer fills (impersonation, flow control) has
-//! its place here already.
+//! Each filter has a file of its own. What a later layer fills (flow control) has its place here already.
 
 mod audit;
 pub mod authentication;
 pub mod authorization;
 pub mod deadline;
+pub mod impersonation;
 pub mod metrics;
 
 use std::panic::AssertUnwindSafe;
@@ -15,8 +15,10 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use http::Request;
+use http::request::Parts;
 use sampan_model::Status;
 
+use crate::User;
 use crate::dispatch;
 use crate::http_io::body::Body;
 use crate::http_io::query::Query;
@@ -60,27 +62,13 @@ where
         let guarded = AssertUnwindSafe(async {
             // The deadline is part of each long-running answer; short ones are bounded here.
             deadline::bound(&info, &query, async {
-                let user = match authentication::authenticate(&server, &mut parts).await {
+                let user = match admit(&server, &trail, &info, &query, &mut parts).await {
                     Ok(user) => user,
-                    Err(status) => {
-                        trail.unauthenticated(&info, &parts);
-                        return respond::status(&status, JSON);
+                    Err(refusal) => {
+                        dispatch::body::drain(body).await;
+                        return *refusal;
                     }
                 };
-                if let Err(answer) = trail.received(&user, &info, &mut parts).await {
-                    return *answer;
-                }
-                // Impersonation: the next layer replaces the user here.
-                // Priority and fairness: the next layer queues the request here.
-                let selectors = authorization::Selectors::of(&info, &query);
-                let attributes =
-                    authorization::Attributes { user: &user, info: &info, selectors: selectors.as_ref() };
-                // Audit takes its annotations from the verdict.
-                let verdict = server.authorizer.authorize(&attributes).await;
-                trail.authorized(&verdict);
-                if !verdict.is_allowed() {
-                    return authorization::refused(&user, &info, &parts.uri, &verdict);
-                }
                 dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
             })
             .await
@@ -106,6 +94,46 @@ where
     server.metrics.observe(&label, answer.status().as_u16(), started.elapsed());
     tracing::debug!(verb = %info.verb, path = %info.path, code = answer.status().as_u16(), micros = started.elapsed().as_micros(), "request");
     answer
+}
+
+/// The filters that look at who asks: the user whom the request counts as made by, or the refusal.
+async fn admit(
+    server: &Shared,
+    trail: &audit::Trail<'_>,
+    info: &RequestInfo,
+    query: &Query,
+    parts: &mut Parts,
+) -> Result<Arc<User>, Box<Answer>> {
+    // Whoever showed the credentials; the request may count as made by another.
+    let requestor = match authentication::authenticate(server, parts).await {
+        Ok(user) => user,
+        Err(status) => {
+            trail.unauthenticated(info, parts);
+            return Err(Box::new(respond::status(&status, JSON)));
+        }
+    };
+    trail.received(&requestor, info, parts).await?;
+    let selectors = authorization::Selectors::of(info, query);
+    let selectors = selectors.as_ref();
+    let attributes = authorization::Attributes { user: &requestor, info, selectors };
+    let impersonated = impersonation::impersonate(&*server.authorizer, &attributes, &mut parts.headers).await;
+    let user = match impersonated {
+        Ok(Some(other)) => {
+            trail.impersonated(&other);
+            other.user
+        }
+        Ok(None) => requestor,
+        Err(status) => return Err(Box::new(respond::status(&status, JSON))),
+    };
+    // Priority and fairness: the next layer queues the request here.
+    let attributes = authorization::Attributes { user: &user, info, selectors };
+    // Audit takes its annotations from the verdict.
+    let verdict = server.authorizer.authorize(&attributes).await;
+    trail.authorized(&verdict);
+    if !verdict.is_allowed() {
+        return Err(Box::new(authorization::refused(&user, info, &parts.uri, &verdict)));
+    }
+    Ok(user)
 }
 
 const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;

@@ -1,6 +1,6 @@
 //! From a request that may be done to the part of the server that does it.
 
-mod body;
+pub(crate) mod body;
 mod list_body;
 mod paths;
 mod protobuf;
@@ -14,6 +14,8 @@ mod watch_timers;
 use std::sync::Arc;
 
 use http::request::Parts;
+use sampan_model::status::Details;
+use sampan_model::{Reason, Status};
 
 use crate::User;
 use crate::http_io::media::{Encoding, Offers, negotiate};
@@ -53,6 +55,9 @@ where
         Err(status) => return respond::status(&status, encoding),
     };
     if !info.is_resource {
+        if let Some(page) = server.pages.iter().find(|page| page.path() == info.path) {
+            return crate::pages::answer(&**page, accept(parts), parts).await;
+        }
         return paths::answer(server, &info, &query, parts);
     }
     match resource::answer(server, user, &info, &query, parts, body).await {
@@ -65,6 +70,16 @@ where
             respond::status(&status, encoding)
         }
     }
+}
+
+/// 405, in the server's general words.
+pub(crate) fn not_allowed() -> Status {
+    Status::failure(
+        405,
+        Reason::MethodNotAllowed,
+        "the server does not allow this method on the requested resource",
+    )
+    .with_details(Details::default())
 }
 
 /// The `Accept` header.

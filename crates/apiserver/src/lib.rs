@@ -17,6 +17,7 @@ pub mod listener;
 pub mod mirror;
 pub mod object_finalizers;
 pub mod openapi;
+pub mod pages;
 pub mod registry;
 pub mod request_info;
 pub mod resource;

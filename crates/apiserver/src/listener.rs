@@ -1,4 +1,6 @@
-//! Connections: TLS, HTTP/1.1 and HTTP/2, and the identity in a client's certificate.
+//! Connections: TLS, HTTP/1.1 and HTTP/2, and the certificates that a client shows.
+//!
+//! Who signed those is not asked here: a client whose certificate is not good reads a 401, as from kube-apiserver.
 
 mod coalesce;
 
@@ -13,15 +15,13 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::User;
-use crate::chain::authentication::PeerIdentity;
+use crate::chain::authentication::PeerCertificates;
 use crate::server::Server;
 use coalesce::{Coalesce, FlushLater};
 
@@ -65,8 +65,9 @@ pub async fn serve(
                 Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
             };
-            let identity = stream.get_ref().1.peer_certificates().and_then(|chain| identity(chain.first()?));
-            let service = Connection { server, identity, peer };
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let certificates = PeerCertificates::new(shown.iter().map(|c| c.clone().into_owned()).collect());
+            let service = Connection { server, certificates, peer };
             // Only HTTP/2 stays with this task to its end; an upgraded connection is flushed by whoever took it over.
             let later = (stream.get_ref().1.alpn_protocol() == Some(b"h2")).then(FlushLater::default);
             let stream = TokioIo::new(Coalesce::new(stream, later.clone()));
@@ -144,24 +145,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The user that a client certificate names: the common name, and the organizations as groups.
-///
-/// The chain was verified by the TLS layer. `None` for a certificate without a common name.
-pub fn identity(certificate: &CertificateDer<'_>) -> Option<Arc<User>> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let mut groups: Vec<String> =
-        subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
-    groups.push("system:authenticated".into());
-    Some(Arc::new(User { name, groups, ..User::default() }))
-}
-
 /// The service of one connection: the server, with what is known of the client.
 #[derive(Clone)]
 struct Connection {
     server: Server,
-    identity: Option<Arc<User>>,
+    certificates: Option<PeerCertificates>,
     peer: SocketAddr,
 }
 
@@ -171,8 +159,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Connection {
     type Future = <Server as Service<http::Request<Incoming>>>::Future;
 
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
-        if let Some(user) = &self.identity {
-            request.extensions_mut().insert(PeerIdentity(Arc::clone(user)));
+        if let Some(certificates) = &self.certificates {
+            request.extensions_mut().insert(certificates.clone());
         }
         request.extensions_mut().insert(self.peer);
         self.server.clone().call(request)

@@ -11,11 +11,10 @@ use http::{HeaderValue, Request};
 use sampan_model::Value;
 use sampan_store::Store;
 
-use crate::User;
 use crate::admission::Plugins;
 use crate::audit::Audit;
 use crate::catalog::Catalog;
-use crate::chain::authentication::Authenticator;
+use crate::chain::authentication::{Anonymous, Authenticator};
 use crate::chain::authorization::Authorizer;
 use crate::chain::metrics::Metrics;
 use crate::chain::{self, deadline};
@@ -34,8 +33,12 @@ pub struct Config {
     pub admission: Plugins,
     /// Who makes a request: asked in order.
     pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Who makes a request without credentials; `None`: there are no such requests.
+    pub anonymous: Option<Anonymous>,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Documents at paths of their own.
+    pub pages: Vec<Arc<dyn crate::pages::Page>>,
     /// The documents of `/openapi`.
     pub openapi: Arc<dyn crate::openapi::Source>,
     /// The answer of `/version`.
@@ -56,11 +59,12 @@ pub const MAX_IN_FLIGHT: usize = 600;
 /// What all requests share.
 pub struct Shared {
     pub(crate) registry: Registry,
+    pub(crate) pages: Vec<Arc<dyn crate::pages::Page>>,
     pub(crate) openapi: Arc<dyn crate::openapi::Source>,
     pub(crate) version: Value,
     pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
-    pub(crate) anonymous: Arc<User>,
+    pub(crate) anonymous: Option<Anonymous>,
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
     pub(crate) metrics_registry: prometheus_client::registry::Registry,
@@ -99,11 +103,12 @@ impl Server {
         let registry = Registry::new(config.store, config.catalog, config.admission, config.clock);
         Self(Arc::new(Shared {
             registry,
+            pages: config.pages,
             openapi: config.openapi,
             version: config.version,
             authenticators: config.authenticators,
             authorizer: config.authorizer,
-            anonymous: Arc::new(User::anonymous()),
+            anonymous: config.anonymous,
             audit: config.audit,
             metrics,
             metrics_registry,

@@ -64,6 +64,10 @@ pub trait Parent: Send + Sync {
     async fn update(&self, change: &ChangeFn<'_>) -> Result<Value, Status>;
     /// Deletes the object with DeleteOptions, as a client's DELETE does.
     async fn delete(&self, options: &Value) -> Result<Value, Status>;
+    /// Another object; `None` when it is not there. `namespace` is empty at cluster scope.
+    fn find(&self, resource: &sampan_model::GroupResource, namespace: &str, name: &str) -> Option<Value>;
+    /// Adds a `Warning` to the answer.
+    fn warn(&self, text: String);
     /// The objects of another resource (in the storage's group) in a namespace.
     fn list(&self, resource: &sampan_model::GroupResource, namespace: &str) -> Vec<Value>;
     /// Changes another object in the same way; 404 when it is not there.
@@ -81,6 +85,10 @@ pub trait Parent: Send + Sync {
 /// Something that is asked of an object by a POST.
 #[async_trait]
 pub trait Action: Send + Sync + std::fmt::Debug {
+    /// Sets what a body leaves out.
+    fn default(&self, body: &mut Value) {
+        let _ = body;
+    }
     /// Does it. The answer is a body of the subresource's kind, or a success [`Status`] as a tree.
     async fn create(&self, parent: &dyn Parent, body: Value) -> Result<Value, Status>;
 }

@@ -30,3 +30,35 @@ impl User {
         self.groups.iter().any(|g| g == group)
     }
 }
+
+/// The extra field that names the node of a pod whose token was shown.
+pub const NODE_NAME_KEY: &str = "authentication.kubernetes.io/node-name";
+/// The extra field that names its uid.
+pub const NODE_UID_KEY: &str = "authentication.kubernetes.io/node-uid";
+/// The extra field that names the pod of a token.
+pub const POD_NAME_KEY: &str = "authentication.kubernetes.io/pod-name";
+/// The extra field that names its uid.
+pub const POD_UID_KEY: &str = "authentication.kubernetes.io/pod-uid";
+/// The extra field that names the credential itself, so that audit can tell two of one user apart.
+pub const CREDENTIAL_ID_KEY: &str = "authentication.kubernetes.io/credential-id";
+
+const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+
+/// The user name of a service account.
+pub fn service_account_user(namespace: &str, name: &str) -> String {
+    format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}")
+}
+
+/// The groups of a service account.
+pub fn service_account_groups(namespace: &str) -> Vec<String> {
+    vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")]
+}
+
+/// Namespace and name of the service account that a user name means.
+pub fn split_service_account(user: &str) -> Option<(&str, &str)> {
+    use sampan_model::name::{name_is_dns_label, name_is_dns_subdomain};
+    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
+    let valid =
+        name_is_dns_label(namespace, false).is_empty() && name_is_dns_subdomain(name, false).is_empty();
+    valid.then_some((namespace, name))
+}

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use sampan_apiserver::Resource;
 use sampan_apiserver::chain::authorization::Authorizer;
+use sampan_auth::authentication::service_account::Issuer;
+use sampan_auth::authentication::token::Tokens;
 
 use crate::{subresources, virtuals};
 
@@ -15,6 +17,10 @@ use crate::{subresources, virtuals};
 pub struct Dependencies {
     /// Who may do what, for the access reviews.
     pub authorizer: Option<Arc<dyn Authorizer>>,
+    /// Who knows tokens, for the token reviews.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Who makes the tokens of service accounts.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 /// Fills the free places of `resources`.

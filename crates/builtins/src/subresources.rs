@@ -25,7 +25,7 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
         (resource, "scale") => Behaviour::Projection(Arc::new(scale::Scale::of(resource))),
         (_, "binding") => Behaviour::Action(Arc::new(Binding)),
         (_, "eviction") => Behaviour::Action(Arc::new(eviction::Eviction)),
-        (_, "token") => Behaviour::Action(Arc::new(token::Token)),
+        (_, "token") => Behaviour::Action(Arc::new(token::Token(None))),
         (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),
         (_, other) => Behaviour::Connect(Arc::new(connect::Unavailable::new(other))),
     }
@@ -33,8 +33,13 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
 
 /// The behaviour of a subresource once the server's parts are there; `None` leaves it as it is.
 pub(crate) fn installed(resource: &str, name: &str, dependencies: &Dependencies) -> Option<Behaviour> {
-    let _ = (resource, name, dependencies);
-    None
+    match (resource, name) {
+        ("serviceaccounts", "token") => {
+            let issuer = Arc::clone(dependencies.issuer.as_ref()?);
+            Some(Behaviour::Action(Arc::new(token::Token(Some(issuer)))))
+        }
+        _ => None,
+    }
 }
 
 /// What actions answer that have nothing to show: success, as something created.

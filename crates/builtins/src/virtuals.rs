@@ -1,6 +1,8 @@
 //! Resources that are not stored: reviews, bindings without a pod in the path, component statuses.
 
 mod access_reviews;
+mod self_subject_review;
+mod token_review;
 
 use std::sync::Arc;
 
@@ -15,6 +17,9 @@ use crate::subresources::Binding;
 /// What answers instead of the store.
 pub(crate) fn of_kind(gvk: &GroupVersionKind) -> Option<Arc<dyn Virtual>> {
     match gvk.group.as_str() {
+        "authentication.k8s.io" if gvk.kind == "SelfSubjectReview" => {
+            Some(Arc::new(self_subject_review::SelfSubjectReview))
+        }
         "authentication.k8s.io" | "authorization.k8s.io" => Some(Arc::new(Unanswered)),
         "" if gvk.kind == "Binding" => Some(Arc::new(Bindings)),
         "" if gvk.kind == "ComponentStatus" => Some(Arc::new(Unanswered)),
@@ -28,6 +33,9 @@ pub(crate) fn installed(gvk: &GroupVersionKind, dependencies: &Dependencies) -> 
         "authorization.k8s.io" => {
             let review = access_reviews::Review::of_kind(&gvk.kind, dependencies.authorizer.as_ref()?)?;
             Some(Arc::new(review))
+        }
+        "authentication.k8s.io" if gvk.kind == "TokenReview" => {
+            Some(Arc::new(token_review::TokenReview(Arc::clone(dependencies.tokens.as_ref()?))))
         }
         _ => None,
     }

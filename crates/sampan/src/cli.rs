@@ -1,6 +1,7 @@
 //! What can be said on the command line. A command that is not listed here does not exist yet.
 
 pub(crate) mod audit;
+mod authentication;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::authentication::{Authentication, Oidc, RequestHeader, ServiceAccount, WebhookVersion};
 use crate::service_range::ServiceRange;
 
 /// Kubernetes in one binary.
@@ -93,6 +95,8 @@ pub(crate) struct Up {
     pub(crate) log_level: String,
     #[command(flatten)]
     pub(crate) audit: audit::AuditFlags,
+    #[command(flatten)]
+    pub(crate) authentication: Authentication,
 }
 
 /// What is admitted.

@@ -1,9 +1,10 @@
 //! The cluster's certificates and keys: made at the first start, read at every further one.
 //!
 //! `ca.crt` and `ca.key` are the authority; `apiserver.*` is what the server shows, `admin.*` whom the
-//! administrator's kubeconfig speaks for; `sa.key` and `sa.pub` are to sign the tokens of service accounts.
-//! All keys are ECDSA P-256: making an RSA key would take longer than the whole start.
+//! administrator's kubeconfig speaks for; `sa.key` and `sa.pub` sign the tokens of service accounts.
+//! The keys of certificates are ECDSA P-256: making an RSA key would take longer than the whole start.
 
+pub(crate) mod account_key;
 mod authority;
 mod leaf;
 mod server_names;
@@ -41,7 +42,6 @@ impl Pki {
         private_file::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let authority = Authority::open(dir, now)?;
         let admin = leaf::open(dir, "admin", &authority, &leaf::Subject::Administrator, now)?;
-        service_account_key(dir)?;
         Ok(Self { dir: dir.to_owned(), authority, admin })
     }
 
@@ -59,15 +59,6 @@ impl Pki {
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
-}
-
-fn service_account_key(dir: &Path) -> Result<()> {
-    if read(&dir.join("sa.key"))?.is_some() && read(&dir.join("sa.pub"))?.is_some() {
-        return Ok(());
-    }
-    let key = new_key()?;
-    write(dir, "sa.key", &key.serialize_pem())?;
-    write(dir, "sa.pub", &key.public_key_pem())
 }
 
 fn new_key() -> Result<rcgen::KeyPair> {

@@ -1,29 +1,21 @@
 //! The TLS side of the listener: the server's certificate, and clients that may show one.
 
+mod any_client;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rustls::CipherSuite;
-use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::WebPkiClientVerifier;
+use rustls::{CipherSuite, DistinguishedName};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::pki::Pair;
 
-/// A configuration that shows `server`, and verifies client certificates against `authority`.
-pub(crate) fn config(authority: &str, server: &Pair) -> Result<Arc<rustls::ServerConfig>> {
+/// A configuration that shows `server`, and tells clients of which authorities certificates are known.
+pub(crate) fn config(names: Vec<DistinguishedName>, server: &Pair) -> Result<Arc<rustls::ServerConfig>> {
     let provider = Arc::new(provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(certificate.context("the authority's certificate cannot be read")?)?;
-    }
-    // A client without a certificate may come in: it is anonymous, or will show a token.
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .context("the authority's certificate cannot be used")?;
+    let verifier = any_client::AnyClient::new(names, &provider);
     let chain = CertificateDer::pem_slice_iter(server.certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .context("the server's certificate cannot be read")?;
@@ -31,7 +23,7 @@ pub(crate) fn config(authority: &str, server: &Pair) -> Result<Arc<rustls::Serve
         PrivateKeyDer::from_pem_slice(server.key.as_bytes()).context("the server's key cannot be read")?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(chain, key)
         .context("the server's certificate cannot be used")?;
     config.ignore_client_order = true;

@@ -6,6 +6,7 @@
 
 mod admission;
 mod audit;
+mod authentication;
 mod authorization;
 mod bootstrap;
 mod encryption;
@@ -21,7 +22,6 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
-use sampan_apiserver::chain::authentication::ClientCertificate;
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
 use sampan_auth::authorization::rbac::aggregation;
 use sampan_builtins::Dependencies;
@@ -115,8 +115,14 @@ async fn serve(
     let address = listener.local_addr().context("the listener has no address")?;
     let kept = Arc::clone(&store);
     let store: Arc<dyn Store> = store;
+    let url = kubeconfig::url(address);
+    let authentication = authentication::Setup::new(&options.authentication, pki, Arc::clone(&store), &url)?;
     let authorization = authorization::of(&options.authorization, &store)?;
-    let dependencies = Dependencies { authorizer: Some(Arc::clone(&authorization.authorizer)) };
+    let dependencies = Dependencies {
+        authorizer: Some(Arc::clone(&authorization.authorizer)),
+        tokens: Some(authentication.tokens),
+        issuer: Some(authentication.issuer),
+    };
     sampan_builtins::install(&mut resources, &dependencies);
     let audit = audit::of(&options.audit)?;
     let admission = admission::plugins(&options.admission, &authorization.authorizer, &store)?;
@@ -124,8 +130,10 @@ async fn serve(
         store,
         catalog: Catalog::new(resources),
         admission: authorization::checked(admission, &authorization),
-        authenticators: vec![Arc::new(ClientCertificate)],
+        authenticators: authentication.authenticators,
+        anonymous: authentication.anonymous,
         authorizer: Arc::clone(&authorization.authorizer),
+        pages: authentication.pages,
         openapi: Arc::new(documents),
         version: version::info(),
         clock: jiff::Timestamp::now,
@@ -142,7 +150,7 @@ async fn serve(
         &options.tls_san,
     );
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
-    let tls = tls::config(pki.authority(), &certificate)?;
+    let tls = tls::config(authentication.authority_names, &certificate)?;
     let stop = CancellationToken::new();
     if let Some(file) = options.encryption_provider_config.as_ref()
         && options.encryption_provider_config_automatic_reload
@@ -150,7 +158,6 @@ async fn serve(
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
     let listening = tokio::spawn(sampan_apiserver::listener::serve(listener, tls, server, stop.clone()));
-    let url = kubeconfig::url(address);
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -162,7 +169,10 @@ async fn serve(
     );
     let synced = tokio::task::spawn_blocking({
         let pki = pki.dir().to_owned();
-        move || private_file::sync(&pki)
+        move || {
+            private_file::sync(&pki).with_context(|| format!("cannot write {}", pki.display()))?;
+            authentication.account_key.make()
+        }
     });
     signals.end().await;
     tracing::info!("ending: connections are closed, then the store");
@@ -173,7 +183,7 @@ async fn serve(
         audit.shut_down().await;
     }
     ended.context("the listener failed")?;
-    synced.await?.with_context(|| format!("cannot write {}", pki.dir().display()))
+    synced.await?
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

@@ -5,6 +5,7 @@
 //! Failures panic, as assertions do.
 
 mod admitting;
+pub mod credentials;
 mod eventually;
 pub mod fixtures;
 mod openapi;

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use sampan_apiserver::User;
 use sampan_apiserver::admission::Plugins;
 use sampan_apiserver::catalog::Catalog;
-use sampan_apiserver::chain::authentication::{ClientCertificate, PeerIdentity};
+use sampan_apiserver::chain::authentication::{Anonymous, InProcess, PeerIdentity};
 use sampan_apiserver::http_io::respond::Answer;
 use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_auth::authentication::token::Bearer;
 use sampan_auth::authorization::modes::{self, Mode};
 use sampan_auth::authorization::rbac::escalation::Escalation;
 use sampan_schema::SchemaSet;
@@ -21,6 +22,7 @@ use sampan_store::embedded::Embedded;
 use serde_json::Value;
 use tower_service::Service as _;
 
+use crate::credentials::Credentials;
 use crate::{Reply, Watch, openapi};
 
 /// The types are read once for all servers of a process.
@@ -69,8 +71,13 @@ impl TestServer {
         let rules = sampan_builtins::bootstrap::node_rules();
         let authorization = modes::build(modes, &store, rules).expect("these modes need no file");
         let authorizer = authorization.authorizer;
+        let credentials = Credentials::new(Arc::clone(&store));
         let mut resources = sampan_builtins::resources(types);
-        let dependencies = sampan_builtins::Dependencies { authorizer: Some(Arc::clone(&authorizer)) };
+        let dependencies = sampan_builtins::Dependencies {
+            authorizer: Some(Arc::clone(&authorizer)),
+            tokens: Some(Arc::clone(&credentials.tokens)),
+            issuer: Some(credentials.issuer),
+        };
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
         sampan_builtins::install(&mut resources, &dependencies);
         let catalog = Catalog::new(resources);
@@ -78,8 +85,10 @@ impl TestServer {
             store,
             catalog,
             admission: Plugins::default().and(Arc::new(escalation)),
-            authenticators: vec![Arc::new(ClientCertificate)],
+            authenticators: vec![Arc::new(InProcess), Arc::new(Bearer(credentials.tokens))],
+            anonymous: Some(Anonymous::everywhere()),
             authorizer,
+            pages: Vec::new(),
             openapi: Arc::new(openapi::None),
             version: sampan_model::Value::default(),
             clock: Timestamp::now,

@@ -24,6 +24,8 @@ pub struct Event {
     /// `None` when nobody could be authenticated.
     pub user: Option<Arc<User>>,
     pub impersonated_user: Option<Arc<User>>,
+    /// The verb that allowed it, in the constrained forms.
+    pub impersonation_constraint: &'static str,
     pub source_ips: Vec<String>,
     pub user_agent: String,
     pub object_ref: Option<ObjectRef>,
@@ -100,6 +102,11 @@ impl Event {
         map.insert("user", self.user.as_deref().map(user).unwrap_or_default());
         if let Some(impersonated) = &self.impersonated_user {
             map.insert("impersonatedUser", user(impersonated));
+        }
+        if !self.impersonation_constraint.is_empty() {
+            let mut metadata = Map::new();
+            metadata.insert("impersonationConstraint", self.impersonation_constraint);
+            map.insert("authenticationMetadata", metadata);
         }
         if !self.source_ips.is_empty() {
             map.insert("sourceIPs", list(&self.source_ips));

@@ -40,6 +40,7 @@ impl Recorder {
             verb: String::new(),
             user: None,
             impersonated_user: None,
+            impersonation_constraint: "",
             source_ips: Vec::new(),
             user_agent: String::new(),
             object_ref: None,
@@ -70,9 +71,12 @@ impl Recorder {
         self.0.as_ref().map(|inner| inner.event.lock().annotations.clone()).unwrap_or_default()
     }
 
-    /// The request counts as made by another.
-    pub fn impersonated(&self, user: &Arc<User>) {
-        self.change(|event| event.impersonated_user = Some(Arc::clone(user)));
+    /// The request counts as made by another; `constraint` is the verb that allowed it, if it was a constrained one.
+    pub fn impersonated(&self, user: &Arc<User>, constraint: &'static str) {
+        self.change(|event| {
+            event.impersonated_user = Some(Arc::clone(user));
+            event.impersonation_constraint = constraint;
+        });
     }
 
     /// What was sent, decoded; `complete` makes of it what the server works with, where that is told.

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use sampan_model::{Map, Value};
 
 use super::authorization::Verdict;
+use super::impersonation::Impersonated;
 use crate::User;
 use crate::audit::{Audit, Event, Level, ObjectRef, Recorder, Stage};
 use crate::http_io::body::Body;
@@ -85,6 +86,13 @@ impl<'a> Trail<'a> {
             && let Some(recorder) = self.decide(audited, None, info, parts)
         {
             recorder.response_message(&audited.attempted);
+        }
+    }
+
+    /// The request counts as made by another.
+    pub(super) fn impersonated(&self, other: &Impersonated) {
+        if let Some(recorder) = self.recorder() {
+            recorder.impersonated(&other.user, other.constraint);
         }
     }
 
@@ -163,6 +171,7 @@ impl<'a> Trail<'a> {
             verb: info.verb.clone(),
             user: user.cloned(),
             impersonated_user: None,
+            impersonation_constraint: "",
             source_ips: source_ips(parts),
             user_agent: user_agent(parts),
             object_ref: info.is_resource.then(|| object_ref(info)),
@@ -238,7 +247,7 @@ fn attempted(parts: &Parts, query: &Query) -> String {
     if !query.get("access_token").trim().is_empty() {
         methods.push("access_token");
     }
-    if parts.extensions.get::<super::authentication::PeerIdentity>().is_some() {
+    if parts.extensions.get::<super::authentication::PeerCertificates>().is_some() {
         methods.push("x509");
     }
     if methods.is_empty() {

@@ -52,3 +52,23 @@ where
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
+
+/// Reads and throws away what a client sends with a request that is refused without a look at it, so that it gets to read
+/// the answer and can use the connection again. Gives up on a large one.
+pub(crate) async fn drain<B>(body: B)
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+{
+    if body.size_hint().lower() > DRAINED_BYTES as u64 {
+        return;
+    }
+    let mut body = pin!(body);
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Buf::remaining);
+        if read > DRAINED_BYTES {
+            return;
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method};
-use sampan_model::{GroupVersion, Reason, Status, Value};
+use sampan_model::{GroupVersion, Status, Value};
 
 use crate::discovery::Discovery;
 use crate::health;
@@ -49,17 +49,7 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return answer;
     }
-    method_not_allowed(parts)
-}
-
-fn method_not_allowed(_parts: &Parts) -> Answer {
-    let status = Status::failure(
-        405,
-        Reason::MethodNotAllowed,
-        "the server does not allow this method on the requested resource",
-    )
-    .with_details(sampan_model::status::Details::default());
-    respond::status(&status, Encoding::Json)
+    respond::status(&super::not_allowed(), Encoding::Json)
 }
 
 /// A document in the form that the client accepts.
@@ -130,7 +120,6 @@ fn resources(server: &Shared, group: &str, version: &str, parts: &Parts) -> Answ
 /// `/`: every path that there is.
 fn root(server: &Shared) -> Answer {
     let mut paths: Vec<String> = [
-        "/.well-known/openid-configuration",
         "/api",
         "/apis",
         "/apis/",
@@ -144,7 +133,6 @@ fn root(server: &Shared) -> Answer {
         "/openapi/v2",
         "/openapi/v3",
         "/openapi/v3/",
-        "/openid/v1/jwks",
         "/readyz",
         "/readyz/etcd",
         "/readyz/ping",
@@ -153,7 +141,7 @@ fn root(server: &Shared) -> Answer {
         "/version",
     ]
     .into_iter()
-    .filter(|path| !path.contains("openid"))
+    .chain(server.pages.iter().map(|page| page.path()))
     .map(str::to_owned)
     .collect();
     for gv in server.registry.catalog().group_versions() {

@@ -8,7 +8,7 @@ use sampan_model::status::Details;
 use sampan_model::{GroupVersion, Reason, Status, Value};
 use sampan_schema::{Schema, decode};
 
-use super::{protobuf, shape};
+use super::{not_allowed, protobuf, shape};
 use crate::audit::Recorder;
 use crate::http_io::media::{Encoding, Form, Offers, Shape, body_encoding, media_type, negotiate};
 use crate::http_io::protobuf::{Protobuf, not_marshalable};
@@ -17,7 +17,7 @@ use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, Change, DeleteOptions, Deleted, ListOptions, PatchType, Written};
 use crate::request_info::RequestInfo;
 use crate::server::Shared;
-use crate::subresource::{Parent, VirtualRequest};
+use crate::subresource::VirtualRequest;
 use crate::{Behaviour, Resource, User, Verb, Verbs};
 
 /// Why a request is not answered with what it asked for.
@@ -32,15 +32,6 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         Failure::Status(status)
     }
-}
-
-fn not_allowed() -> Status {
-    Status::failure(
-        405,
-        Reason::MethodNotAllowed,
-        "the server does not allow this method on the requested resource",
-    )
-    .with_details(Details::default())
 }
 
 /// What a request is, beyond its attributes.
@@ -267,10 +258,11 @@ impl Request<'_> {
                 let (mut object, mut warnings) =
                     self.decode_as(&body, &sub.schema, &options, &sub.kind.kind, &gv)?;
                 let registry = &self.server.registry;
+                registry.prepare_action(&self.a, sub, &mut object, &options)?;
                 warnings.extend(registry.admit_action(&self.a, &mut object, options.dry_run).await?);
-                let parent = self.server.registry.parent(&self.a, options.dry_run);
-                let _: &dyn Parent = &parent;
+                let parent = registry.parent(&self.a, options.dry_run);
                 let answer = action.create(&parent, object).await?;
+                warnings.extend(parent.take_warnings());
                 let code = if answer.str_at(&["kind"]) == "Status" && answer.get("code").is_some() {
                     answer
                         .get("code")

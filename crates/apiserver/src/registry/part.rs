@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sampan_model::{GroupResource, Status, Value};
 
 use super::update::{project, rules};
-use super::write::{ATTEMPTS, CommitError};
+use super::write::{ATTEMPTS, CommitError, format_time, managed_error, manager};
 use super::{Attributes, DeleteOptions, Deleted, Registry, object};
+use crate::http_io::query::WriteOptions;
 use crate::subresource::{ChangeFn, Parent};
-use crate::{Context, Lookup, Verb};
+use crate::{Behaviour, Context, Lookup, Subresource, Verb};
 
 impl Registry {
     /// GET of a subresource that shows the object: itself, or as another kind.
@@ -49,7 +51,7 @@ impl Registry {
         dry_run: bool,
     ) -> Result<Box<dyn Parent + 'a>, Status> {
         let a = self.attributes_of(a, resource, namespace, name)?;
-        Ok(Box::new(ActionParent { registry: self, a: Cow::Owned(a), dry_run }))
+        Ok(Box::new(ActionParent { registry: self, a: Cow::Owned(a), dry_run, warnings: Mutex::default() }))
     }
 
     fn attributes_of(
@@ -73,18 +75,45 @@ impl Registry {
     }
 
     /// The object that `a` names, for an action on it.
-    pub fn parent<'a>(&'a self, a: &'a Attributes, dry_run: bool) -> impl Parent + 'a {
-        ActionParent { registry: self, a: Cow::Borrowed(a), dry_run }
+    pub fn parent<'a>(&'a self, a: &'a Attributes, dry_run: bool) -> ActionParent<'a> {
+        ActionParent { registry: self, a: Cow::Borrowed(a), dry_run, warnings: Mutex::default() }
+    }
+
+    /// Sets what the body of an action leaves out, and writes down in it who sent which field, as upstream does of
+    /// everything that is posted.
+    pub(crate) fn prepare_action(
+        &self,
+        a: &Attributes,
+        subresource: &Subresource,
+        body: &mut Value,
+        options: &WriteOptions,
+    ) -> Result<(), Status> {
+        sampan_schema::default(&subresource.schema, body);
+        if let Behaviour::Action(action) = &subresource.behaviour {
+            action.default(body);
+        }
+        let api_version = subresource.kind.group_version().to_string();
+        let manager = manager(a, options, &api_version);
+        let now = format_time(self.now());
+        sampan_schema::managed::update(&subresource.schema, None, body, &manager, &now, None)
+            .map_err(managed_error)
     }
 }
 
-struct ActionParent<'a> {
+/// An object, for an action on it.
+pub struct ActionParent<'a> {
     registry: &'a Registry,
     a: Cow<'a, Attributes>,
     dry_run: bool,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl ActionParent<'_> {
+    /// What the action has warned of.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
+    }
+
     async fn change(&self, a: &Attributes, change: &ChangeFn<'_>) -> Result<Value, Status> {
         for _ in 0..ATTEMPTS {
             match self.try_change(a, change).await {
@@ -127,6 +156,14 @@ impl Parent for ActionParent<'_> {
             Deleted::Gone(status, _) => Ok(status.to_value()),
             Deleted::Object(written) => serde_json::from_slice(&written.object).map_err(Status::internal),
         }
+    }
+
+    fn find(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Value> {
+        self.registry.lookup(&self.registry.store.snapshot()).get(resource, namespace, name)
+    }
+
+    fn warn(&self, text: String) {
+        self.warnings.lock().push(text);
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {

@@ -22,6 +22,7 @@ fn event(id: &str) -> Arc<Event> {
         verb: "get".into(),
         user: None,
         impersonated_user: None,
+        impersonation_constraint: "",
         source_ips: Vec::new(),
         user_agent: String::new(),
         object_ref: None,

@@ -29,7 +29,7 @@ fn a_second_start_reuses_what_the_first_has_made() {
 fn every_key_is_readable_by_its_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     Pki::open(dir.path(), now()).unwrap().server(&names(), now()).unwrap();
-    for name in ["ca.key", "apiserver.key", "admin.key", "sa.key"] {
+    for name in ["ca.key", "apiserver.key", "admin.key"] {
         let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
@@ -81,12 +81,9 @@ fn certificates_of_another_authority_are_made_anew() {
 fn files_that_a_loss_of_power_has_emptied_are_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     Pki::open(dir.path(), now()).unwrap();
-    for name in ["ca.key", "admin.crt", "sa.key"] {
+    for name in ["ca.key", "admin.crt"] {
         fs::write(dir.path().join(name), "").unwrap();
     }
     let pki = Pki::open(dir.path(), now()).unwrap();
     assert!(pki.admin.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
-    assert!(
-        fs::read_to_string(dir.path().join("sa.key")).unwrap().starts_with("-----BEGIN PRIVATE KEY-----")
-    );
 }

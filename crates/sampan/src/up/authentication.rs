@@ -1,0 +1,213 @@
+//! Puts together who knows whom: from the command line and the data directory to the server's authenticators.
+//!
+//! The order is kube-apiserver's: proxies in front, client certificates, then tokens, local ones before those that another
+//! server knows.
+
+mod account_key;
+mod files;
+mod oidc;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use http::HeaderName;
+use jiff::Timestamp;
+use sampan_apiserver::chain::authentication::{Anonymous, Authenticator};
+use sampan_apiserver::pages::Page;
+use sampan_auth::authentication::bootstrap_token::BootstrapToken;
+use sampan_auth::authentication::cache::Cached;
+use sampan_auth::authentication::client_certificate::{Authorities, ClientCertificate};
+use sampan_auth::authentication::oidc::OidcIssuer;
+use sampan_auth::authentication::request_header::{Headers, RequestHeader};
+use sampan_auth::authentication::service_account::{
+    AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyTokens,
+};
+use sampan_auth::authentication::stored::Stored;
+use sampan_auth::authentication::token::{Bearer, ForApi, TokenAuthenticator, Tokens, WebSocketProtocol};
+use sampan_auth::authentication::token_file::TokenFile;
+use sampan_auth::authentication::webhook::{Version, WebhookTokens};
+use sampan_auth::webhook_client::{Backoff, Kubeconfig, WebhookClient};
+use sampan_store::Store;
+
+use self::files::{read, read_bytes};
+use crate::cli::{self, WebhookVersion};
+use crate::pki::Pki;
+
+/// How long a webhook may take for one answer.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a token of an OIDC issuer that was good is good without a look (kube-apiserver's).
+const OIDC_CACHE_TIME: Duration = Duration::from_secs(10);
+
+/// Everything about who makes a request.
+pub(super) struct Setup {
+    /// Asked in order.
+    pub(super) authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Who requests without credentials are.
+    pub(super) anonymous: Option<Anonymous>,
+    /// All sorts of tokens, for the token reviews.
+    pub(super) tokens: Arc<Tokens>,
+    /// Makes tokens of service accounts.
+    pub(super) issuer: Arc<Issuer>,
+    /// The documents by which others check those.
+    pub(super) pages: Vec<Arc<dyn Page>>,
+    /// The authorities that clients are told of.
+    pub(super) authority_names: Vec<rustls::DistinguishedName>,
+    /// The key of those tokens, if it is still to be made.
+    pub(super) account_key: account_key::Pending,
+}
+
+impl Setup {
+    /// Reads all files that the command line names. `url` is how clients reach the server.
+    pub(super) fn new(
+        options: &cli::Authentication,
+        pki: &Pki,
+        store: Arc<dyn Store>,
+        url: &str,
+    ) -> Result<Self> {
+        let accounts = &options.service_account;
+        let stored = Stored::new(store);
+        let (keys, account_key) = account_key::open(accounts, pki.dir())?;
+        let audiences = if options.api_audiences.is_empty() {
+            accounts.issuer.clone()
+        } else {
+            options.api_audiences.clone()
+        };
+        let oidc = oidc::open(options)?;
+        let tokens = tokens(options, &keys, &stored, &audiences, oidc.issuers)?;
+        let tokens = Arc::new(Tokens::new(tokens, audiences.clone()));
+        let own = std::iter::once(pki.authority().as_bytes().to_vec());
+        let further = options.client_ca_file.as_deref().map(read_bytes).transpose()?;
+        let texts: Vec<Vec<u8>> = own.chain(further).collect();
+        let clients = Authorities::from_pem(texts.iter().map(Vec::as_slice))
+            .context("the authorities of client certificates (--client-ca-file) cannot be used")?;
+        let mut authority_names = clients.names().to_vec();
+        let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
+        if let Some(proxy) = request_header(&options.request_header)? {
+            authority_names.extend(proxy.authorities.names().iter().cloned());
+            authenticators.push(Arc::new(proxy));
+        }
+        authenticators.push(Arc::new(ClientCertificate(clients)));
+        authenticators.push(Arc::new(Bearer(Arc::clone(&tokens))));
+        authenticators.push(Arc::new(WebSocketProtocol(Arc::clone(&tokens))));
+        let issuer = issuer(accounts, keys.clone(), audiences)?;
+        Ok(Self {
+            authenticators,
+            anonymous: oidc.anonymous,
+            tokens,
+            pages: pages(&issuer, keys, accounts.jwks_uri.as_deref(), url),
+            issuer: Arc::new(issuer),
+            authority_names,
+            account_key,
+        })
+    }
+}
+
+fn tokens(
+    options: &cli::Authentication,
+    keys: &Keys,
+    stored: &Stored,
+    audiences: &[String],
+    issuers: Vec<OidcIssuer>,
+) -> Result<Vec<Arc<dyn TokenAuthenticator>>> {
+    let audiences = audiences.to_vec();
+    let mut all: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
+    if let Some(path) = &options.token_auth_file {
+        let inner = TokenFile::parse(&read(path)?)
+            .with_context(|| format!("{} (--token-auth-file) cannot be used", path.display()))?;
+        all.push(Arc::new(ForApi { inner, audiences: audiences.clone() }));
+    }
+    all.push(Arc::new(LegacyTokens {
+        keys: keys.clone(),
+        audiences: audiences.clone(),
+        stored: stored.clone(),
+    }));
+    all.push(Arc::new(AccountTokens::new(
+        keys.clone(),
+        options.service_account.issuer.clone(),
+        audiences.clone(),
+        stored.clone(),
+        Timestamp::now,
+    )));
+    if options.enable_bootstrap_token_auth {
+        let inner = BootstrapToken { stored: stored.clone(), clock: Timestamp::now };
+        all.push(Arc::new(ForApi { inner, audiences: audiences.clone() }));
+    }
+    for inner in issuers {
+        let issuer = Arc::new(ForApi { inner, audiences: audiences.clone() });
+        all.push(Arc::new(Cached::new(issuer, OIDC_CACHE_TIME, Duration::ZERO)));
+    }
+    if let Some(path) = &options.webhook.token_webhook_file {
+        let config = Kubeconfig::load(path)
+            .context("the token webhook (--authentication-token-webhook-config-file) cannot be used")?;
+        let client = WebhookClient::new(config, WEBHOOK_TIMEOUT, Backoff::default())
+            .with_context(|| format!("{} cannot be used", path.display()))?;
+        let version = match options.webhook.token_webhook_version {
+            WebhookVersion::V1 => Version::V1,
+            WebhookVersion::V1Beta1 => Version::V1Beta1,
+        };
+        let webhook = Arc::new(WebhookTokens::new(client, version, audiences));
+        let time = options.webhook.cache_ttl;
+        all.push(Arc::new(Cached::new(webhook, time, time)));
+    }
+    Ok(all)
+}
+
+fn issuer(accounts: &cli::ServiceAccount, keys: Keys, audiences: Vec<String>) -> Result<Issuer> {
+    let name = accounts.issuer.first().cloned().unwrap_or_default();
+    ensure!(!name.is_empty(), "--service-account-issuer may not be empty");
+    let max_seconds = match accounts
+        .max_token_expiration
+        .map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+    {
+        None | Some(0) => None,
+        Some(seconds) => {
+            ensure!(
+                (3600..=1 << 32).contains(&seconds),
+                "--service-account-max-token-expiration must be at least 1 hour and no more than 2^32 seconds"
+            );
+            Some(seconds)
+        }
+    };
+    Ok(Issuer {
+        keys,
+        name,
+        audiences,
+        max_seconds,
+        extend: accounts.extend_token_expiration,
+        clock: Timestamp::now,
+    })
+}
+
+/// The discovery documents; none when the issuer's name is no URL under which anybody could look for them.
+fn pages(issuer: &Issuer, keys: Keys, jwks_uri: Option<&str>, url: &str) -> Vec<Arc<dyn Page>> {
+    if !issuer.name.starts_with("https://") {
+        return Vec::new();
+    }
+    let jwks_uri = jwks_uri.map_or_else(|| format!("{url}{KEYS_PATH}"), str::to_owned);
+    let configuration = Configuration { keys: keys.clone(), issuer: issuer.name.clone(), jwks_uri };
+    vec![Arc::new(configuration), Arc::new(KeySet(keys))]
+}
+
+fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>> {
+    let Some(path) = &options.proxy_ca_file else { return Ok(None) };
+    let text = read_bytes(path)?;
+    let authorities = Authorities::from_pem([text.as_slice()])
+        .with_context(|| format!("{} (--requestheader-client-ca-file) cannot be used", path.display()))?;
+    let headers = |flag: &str, list: &[String]| -> Result<Vec<HeaderName>> {
+        let parse = |name: &String| {
+            name.parse().with_context(|| format!("{name:?} ({flag}) cannot be the name of a header"))
+        };
+        list.iter().map(parse).collect()
+    };
+    Ok(Some(RequestHeader {
+        authorities,
+        allowed_names: options.allowed_names.clone(),
+        headers: Headers {
+            username: headers("--requestheader-username-headers", &options.username_headers)?,
+            uid: headers("--requestheader-uid-headers", &options.uid_headers)?,
+            group: headers("--requestheader-group-headers", &options.group_headers)?,
+            extra_prefix: options.extra_headers_prefix.iter().map(|p| p.to_ascii_lowercase()).collect(),
+        },
+    }))
+}
