@@ -1,6 +1,6 @@
 //! The order of the filters, in one function: [`serve`].
 //!
-//! Each filter has a file of its own. What a later layer fills (flow control) has its place here already.
+//! Each filter has a file of its own.
 
 mod audit;
 pub mod authentication;
@@ -42,15 +42,6 @@ where
     let selected = dispatch::selected_name(&query);
     let info = RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref());
     let head = parts.method == http::Method::HEAD;
-    let Some(_seat) = server.in_flight.enter(&info) else {
-        return respond::status(
-            &Status::too_many_requests(
-                "The server is currently unable to handle the request: too many requests, please try again later.",
-                1,
-            ),
-            JSON,
-        );
-    };
     let label = metrics::Label::of(&info, head);
 
     let trail = audit::Trail::begin(&server, &parts, &query);
@@ -62,14 +53,21 @@ where
         let guarded = AssertUnwindSafe(async {
             // The deadline is part of each long-running answer; short ones are bounded here.
             deadline::bound(&info, &query, async {
-                let user = match admit(&server, &trail, &info, &query, &mut parts).await {
+                let user = match identify(&server, &trail, &info, &query, &mut parts).await {
                     Ok(user) => user,
-                    Err(refusal) => {
-                        dispatch::body::drain(body).await;
-                        return *refusal;
-                    }
+                    Err(refusal) => return refuse(refusal, body).await,
                 };
-                dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
+                let admitted = match server.flow_control.admit(&server.registry, &user, &info, &query).await {
+                    Ok(admitted) => admitted,
+                    Err(refusal) => return refuse(Box::new(refusal), body).await,
+                };
+                let served = async {
+                    if let Err(refusal) = authorize(&server, &trail, &user, &info, &query, &parts).await {
+                        return refuse(refusal, body).await;
+                    }
+                    dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
+                };
+                admitted.serve(served).await
             })
             .await
         });
@@ -96,8 +94,8 @@ where
     answer
 }
 
-/// The filters that look at who asks: the user whom the request counts as made by, or the refusal.
-async fn admit(
+/// The filters that find out who asks: the user whom the request counts as made by, or the refusal.
+async fn identify(
     server: &Shared,
     trail: &audit::Trail<'_>,
     info: &RequestInfo,
@@ -114,26 +112,46 @@ async fn admit(
     };
     trail.received(&requestor, info, parts).await?;
     let selectors = authorization::Selectors::of(info, query);
-    let selectors = selectors.as_ref();
-    let attributes = authorization::Attributes { user: &requestor, info, selectors };
-    let impersonated = impersonation::impersonate(&*server.authorizer, &attributes, &mut parts.headers).await;
-    let user = match impersonated {
+    let attributes = authorization::Attributes { user: &requestor, info, selectors: selectors.as_ref() };
+    match impersonation::impersonate(&*server.authorizer, &attributes, &mut parts.headers).await {
         Ok(Some(other)) => {
             trail.impersonated(&other);
-            other.user
+            Ok(other.user)
         }
-        Ok(None) => requestor,
-        Err(status) => return Err(Box::new(respond::status(&status, JSON))),
-    };
-    // Priority and fairness: the next layer queues the request here.
-    let attributes = authorization::Attributes { user: &user, info, selectors };
+        Ok(None) => Ok(requestor),
+        Err(status) => Err(Box::new(respond::status(&status, JSON))),
+    }
+}
+
+/// Whether the user may: the refusal if not.
+async fn authorize(
+    server: &Shared,
+    trail: &audit::Trail<'_>,
+    user: &User,
+    info: &RequestInfo,
+    query: &Query,
+    parts: &Parts,
+) -> Result<(), Box<Answer>> {
+    let selectors = authorization::Selectors::of(info, query);
+    let attributes = authorization::Attributes { user, info, selectors: selectors.as_ref() };
     // Audit takes its annotations from the verdict.
     let verdict = server.authorizer.authorize(&attributes).await;
     trail.authorized(&verdict);
-    if !verdict.is_allowed() {
-        return Err(Box::new(authorization::refused(&user, info, &parts.uri, &verdict)));
+    if verdict.is_allowed() {
+        return Ok(());
     }
-    Ok(user)
+    Err(Box::new(authorization::refused(user, info, &parts.uri, &verdict)))
+}
+
+/// A refusal, once the body has been read to its end: only then the connection can be used again.
+async fn refuse<B>(refusal: Box<Answer>, body: B) -> Answer
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    dispatch::body::drain(body).await;
+    *refusal
 }
 
 const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;

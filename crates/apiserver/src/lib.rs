@@ -11,6 +11,7 @@ pub mod chain;
 pub mod discovery;
 mod dispatch;
 pub mod encode;
+pub mod flow_control;
 pub mod health;
 pub mod http_io;
 pub mod listener;

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request};
@@ -14,14 +13,14 @@ use sampan_store::Store;
 use crate::admission::Plugins;
 use crate::audit::Audit;
 use crate::catalog::Catalog;
+use crate::chain;
 use crate::chain::authentication::{Anonymous, Authenticator};
 use crate::chain::authorization::Authorizer;
 use crate::chain::metrics::Metrics;
-use crate::chain::{self, deadline};
+use crate::flow_control::{FlowControl, Limits};
 use crate::health::HealthCheck;
 use crate::http_io::respond::Answer;
 use crate::registry::{Clock, Registry};
-use crate::request_info::RequestInfo;
 
 /// What a server is made of.
 pub struct Config {
@@ -47,14 +46,11 @@ pub struct Config {
     pub clock: Clock,
     /// What is told of requests, and to whom; nothing without.
     pub audit: Option<Arc<Audit>>,
-    /// How many short requests may be in flight at once.
-    pub max_in_flight: usize,
+    /// How many requests are served at once, and whose is next.
+    pub limits: Limits,
     /// Health checks besides the server's own.
     pub health_checks: Vec<HealthCheck>,
 }
-
-/// How many short requests may be in flight at once, unless configured (upstream's two limits together).
-pub const MAX_IN_FLIGHT: usize = 600;
 
 /// What all requests share.
 pub struct Shared {
@@ -68,7 +64,7 @@ pub struct Shared {
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Metrics,
     pub(crate) metrics_registry: prometheus_client::registry::Registry,
-    pub(crate) in_flight: InFlight,
+    pub(crate) flow_control: FlowControl,
     pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
 }
@@ -94,12 +90,7 @@ impl Server {
         if let Some(audit) = &config.audit {
             audit.metrics().register(&mut metrics_registry);
         }
-        let in_flight = InFlight {
-            now: AtomicUsize::new(0),
-            max: config.max_in_flight,
-            gauge: metrics.in_flight().clone(),
-            rejected: metrics.rejected().clone(),
-        };
+        let flow_control = FlowControl::new(config.limits, &mut metrics_registry);
         let registry = Registry::new(config.store, config.catalog, config.admission, config.clock);
         Self(Arc::new(Shared {
             registry,
@@ -112,7 +103,7 @@ impl Server {
             audit: config.audit,
             metrics,
             metrics_registry,
-            in_flight,
+            flow_control,
             health_checks: config.health_checks,
             shutdown: tokio_util::sync::CancellationToken::new(),
         }))
@@ -146,40 +137,5 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move { Ok(chain::serve(shared, request).await) })
-    }
-}
-
-/// Bounds the short requests in flight; long-running ones are bounded by their connections.
-pub(crate) struct InFlight {
-    now: AtomicUsize,
-    max: usize,
-    gauge: prometheus_client::metrics::gauge::Gauge<i64, std::sync::atomic::AtomicI64>,
-    rejected: prometheus_client::metrics::counter::Counter,
-}
-
-/// A place among the requests in flight, given back when dropped.
-pub(crate) struct Seat<'a>(Option<&'a InFlight>);
-
-impl InFlight {
-    pub(crate) fn enter(&self, info: &RequestInfo) -> Option<Seat<'_>> {
-        if deadline::is_long_running(info) {
-            return Some(Seat(None));
-        }
-        if self.now.fetch_add(1, Ordering::Relaxed) >= self.max {
-            self.now.fetch_sub(1, Ordering::Relaxed);
-            self.rejected.inc();
-            return None;
-        }
-        self.gauge.inc();
-        Some(Seat(Some(self)))
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        if let Some(in_flight) = self.0 {
-            in_flight.now.fetch_sub(1, Ordering::Relaxed);
-            in_flight.gauge.dec();
-        }
     }
 }

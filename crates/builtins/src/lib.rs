@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod conversion;
 mod deprecated;
 pub mod descriptions;
+pub mod flow_control;
 mod installation;
 mod printers;
 mod protobuf;

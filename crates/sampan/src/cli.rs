@@ -68,6 +68,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) authorization: Authorization,
     #[command(flatten)]
+    pub(crate) flow_control: FlowControl,
+    #[command(flatten)]
     pub(crate) admission: Admission,
     /// Range from which services get their addresses
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
@@ -171,6 +173,21 @@ pub(crate) struct Authorization {
     #[arg(long = "authorization-webhook-cache-unauthorized-ttl", value_name = "DURATION", default_value = "30s",
         value_parser = parse_duration)]
     pub(crate) unauthorized_ttl: Duration,
+}
+
+/// How many requests are served at once.
+#[derive(Debug, Args)]
+pub(crate) struct FlowControl {
+    /// Serve requests by priority levels, and fairly within them; otherwise by the two limits alone
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) enable_priority_and_fairness: bool,
+    /// How many requests that read may be served at once (with priority levels: what the seats come to, with the next)
+    #[arg(long, value_name = "NUMBER", default_value_t = sampan_apiserver::flow_control::MAX_READING)]
+    pub(crate) max_requests_inflight: u32,
+    /// How many requests that change something may be served at once
+    #[arg(long, value_name = "NUMBER", default_value_t = sampan_apiserver::flow_control::MAX_MUTATING)]
+    pub(crate) max_mutating_requests_inflight: u32,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

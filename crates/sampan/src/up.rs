@@ -10,6 +10,7 @@ mod authentication;
 mod authorization;
 mod bootstrap;
 mod encryption;
+mod flow_control;
 mod limits;
 mod notices;
 mod signals;
@@ -22,7 +23,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
-use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_apiserver::server::{Config, Server};
 use sampan_auth::authorization::rbac::aggregation;
 use sampan_builtins::Dependencies;
 use sampan_encryption::Encryption;
@@ -126,6 +127,7 @@ async fn serve(
     sampan_builtins::install(&mut resources, &dependencies);
     let audit = audit::of(&options.audit)?;
     let admission = admission::plugins(&options.admission, &authorization.authorizer, &store)?;
+    let limits = options.flow_control.limits(&store);
     let server = Server::new(Config {
         store,
         catalog: Catalog::new(resources),
@@ -138,11 +140,12 @@ async fn serve(
         version: version::info(),
         clock: jiff::Timestamp::now,
         audit: audit.clone(),
-        max_in_flight: MAX_IN_FLIGHT,
+        limits,
         health_checks: encryption::health_checks(options, &encryption),
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
+    let keeping = tokio::spawn(sampan_builtins::flow_control::follow(server.clone()));
     let names = ServerNames::new(
         address.ip(),
         options.service_cluster_ip_range.first(),
@@ -178,6 +181,7 @@ async fn serve(
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     gathering.abort();
+    keeping.abort();
     let ended = listening.await.context("the listener has panicked")?;
     if let Some(audit) = audit {
         audit.shut_down().await;

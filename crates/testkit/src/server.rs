@@ -11,8 +11,9 @@ use sampan_apiserver::User;
 use sampan_apiserver::admission::Plugins;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::chain::authentication::{Anonymous, InProcess, PeerIdentity};
+use sampan_apiserver::flow_control::{Limits, MAX_MUTATING, MAX_READING};
 use sampan_apiserver::http_io::respond::Answer;
-use sampan_apiserver::server::{Config, MAX_IN_FLIGHT, Server};
+use sampan_apiserver::server::{Config, Server};
 use sampan_auth::authentication::token::Bearer;
 use sampan_auth::authorization::modes::{self, Mode};
 use sampan_auth::authorization::rbac::escalation::Escalation;
@@ -81,6 +82,8 @@ impl TestServer {
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
         sampan_builtins::install(&mut resources, &dependencies);
         let catalog = Catalog::new(resources);
+        let source = Arc::new(sampan_builtins::flow_control::Objects::new(Arc::clone(&store)));
+        let limits = Limits::Fair { source, seats: MAX_READING + MAX_MUTATING };
         let mut config = Config {
             store,
             catalog,
@@ -93,7 +96,7 @@ impl TestServer {
             version: sampan_model::Value::default(),
             clock: Timestamp::now,
             audit: None,
-            max_in_flight: MAX_IN_FLIGHT,
+            limits,
             health_checks: Vec::new(),
         };
         change(&mut config);

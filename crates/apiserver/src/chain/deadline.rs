@@ -18,14 +18,18 @@ pub fn is_long_running(info: &RequestInfo) -> bool {
         || matches!(info.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy")
 }
 
+/// How long a request may take: the server's limit, or the client's `timeout` if that is shorter.
+pub(crate) fn limit(query: &Query) -> Duration {
+    let asked = query.get("timeout").trim_end_matches('s').parse::<u64>().ok().filter(|s| *s > 0);
+    asked.map_or(REQUEST_TIMEOUT, |s| Duration::from_secs(s).min(REQUEST_TIMEOUT))
+}
+
 /// Runs `work`, and answers 504 when it takes longer than the server's limit or the client's `timeout`.
 pub(super) async fn bound(info: &RequestInfo, query: &Query, work: impl Future<Output = Answer>) -> Answer {
     if is_long_running(info) {
         return work.await;
     }
-    let asked = query.get("timeout").trim_end_matches('s').parse::<u64>().ok().filter(|s| *s > 0);
-    let limit = asked.map_or(REQUEST_TIMEOUT, |s| Duration::from_secs(s).min(REQUEST_TIMEOUT));
-    match tokio::time::timeout(limit, work).await {
+    match tokio::time::timeout(limit(query), work).await {
         Ok(answer) => answer,
         Err(_) => respond::status(
             &Status::timeout("request did not complete within the allotted timeout", 0),

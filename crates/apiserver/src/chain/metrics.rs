@@ -1,12 +1,10 @@
 //! Counts requests: upstream's metric names, so that existing dashboards work.
 
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -62,8 +60,6 @@ impl Label {
 pub struct Metrics {
     total: Family<CodeLabel, Counter>,
     duration: Family<Label, Histogram, fn() -> Histogram>,
-    in_flight: Gauge<i64, AtomicI64>,
-    rejected: Counter,
 }
 
 impl Metrics {
@@ -72,8 +68,6 @@ impl Metrics {
         let metrics = Self {
             total: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 4.0, 10))),
-            in_flight: Gauge::default(),
-            rejected: Counter::default(),
         };
         registry.register(
             "apiserver_request",
@@ -84,16 +78,6 @@ impl Metrics {
             "apiserver_request_duration_seconds",
             "Response latency distribution in seconds for each verb, group, version, resource, subresource and scope",
             metrics.duration.clone(),
-        );
-        registry.register(
-            "apiserver_current_inflight_requests",
-            "Number of requests that are being served",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "sampan_requests_rejected",
-            "Requests refused because too many were in flight",
-            metrics.rejected.clone(),
         );
         metrics
     }
@@ -113,15 +97,5 @@ impl Metrics {
                 code,
             })
             .inc();
-    }
-
-    /// The gauge of requests in flight.
-    pub fn in_flight(&self) -> &Gauge<i64, AtomicI64> {
-        &self.in_flight
-    }
-
-    /// The counter of refused requests.
-    pub fn rejected(&self) -> &Counter {
-        &self.rejected
     }
 }

@@ -28,6 +28,10 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
         ["healthz" | "livez" | "readyz", ..] => health::answer(server, path, query),
         ["version"] => Some(json(&server.version)),
         ["metrics"] => Some(metrics(server)),
+        ["debug", "api_priority_and_fairness", table] => server
+            .flow_control
+            .dump(table, query)
+            .map(|text| respond::bytes(200, "text/plain; charset=utf-8", text)),
         ["api" | "apis"] => Some(groups(server, words[0] == "api", parts)),
         ["api", version] => Some(resources(server, "", version, parts)),
         ["apis", group] => {

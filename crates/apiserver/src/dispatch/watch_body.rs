@@ -91,6 +91,10 @@ struct Frames {
 }
 
 impl Pieces for WatchBody {
+    fn is_settled(&self) -> bool {
+        self.events.progress().is_some()
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.over {
             return Poll::Ready(None);

@@ -11,6 +11,11 @@ use http_body::{Frame, SizeHint};
 pub trait Pieces: Send {
     /// The next piece; `None` at the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+
+    /// Whether all that costs the server has been made: what follows comes as it happens (a watch whose first state was told).
+    fn is_settled(&self) -> bool {
+        false
+    }
 }
 
 /// The body of an answer.

@@ -1,0 +1,63 @@
+//! The body of an answer that is made in pieces, with the seat of its request: each piece takes a turn, and the seat is given
+//! back when what costs the server is over.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::level::Seat;
+use super::turns::{Turn, Turns, Whose};
+use crate::http_io::body::{Body, Pieces};
+
+/// A body that holds a seat. Without `turns` its pieces are made whenever they are asked for.
+pub(super) fn held(pieces: Box<dyn Pieces>, seat: Seat, turns: Option<(Arc<Turns>, Whose)>) -> Body {
+    if pieces.is_settled() {
+        return Body::Pieces(pieces);
+    }
+    Body::Pieces(Box::new(Held { pieces, seat: Some(seat), turns, waiting: None }))
+}
+
+struct Held {
+    pieces: Box<dyn Pieces>,
+    seat: Option<Seat>,
+    turns: Option<(Arc<Turns>, Whose)>,
+    waiting: Option<Pin<Box<dyn Future<Output = Turn> + Send>>>,
+}
+
+impl Held {
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
+        let Some((turns, whose)) = &self.turns else { return Poll::Ready(None) };
+        if self.waiting.is_none() {
+            if let Some(turn) = turns.try_take() {
+                return Poll::Ready(Some(turn));
+            }
+            let (turns, whose) = (Arc::clone(turns), *whose);
+            self.waiting = Some(Box::pin(async move { turns.take(whose).await }));
+        }
+        let waiting = self.waiting.as_mut().expect("it was made just above");
+        let turn = ready!(waiting.as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(Some(turn))
+    }
+}
+
+impl Pieces for Held {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.seat.is_none() {
+            return self.pieces.poll_piece(cx);
+        }
+        let turn = ready!(self.poll_turn(cx));
+        let polled = self.pieces.poll_piece(cx);
+        drop(turn);
+        if matches!(polled, Poll::Ready(None)) || self.pieces.is_settled() {
+            self.seat = None;
+        }
+        polled
+    }
+
+    fn is_settled(&self) -> bool {
+        self.seat.is_none()
+    }
+}

@@ -1,0 +1,166 @@
+//! Priority and fairness as clients see it: headers, refusals, metrics, dumps, and what the server keeps up itself.
+
+use std::sync::Arc;
+
+use http::Method;
+use sampan_apiserver::flow_control::Limits;
+use sampan_store::embedded::Embedded;
+use sampan_testkit::{Reply, TestServer, eventually, user};
+use serde_json::{Value, json};
+
+const GROUP: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const SCHEMA_UID: &str = "x-kubernetes-pf-flowschema-uid";
+const LEVEL_UID: &str = "x-kubernetes-pf-prioritylevel-uid";
+
+fn level(name: &str, response: &Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0, "limitResponse": response}}})
+}
+
+fn schema(name: &str, level: &str, user: &str) -> Value {
+    let all = json!(["*"]);
+    json!({"metadata": {"name": name}, "spec": {
+        "priorityLevelConfiguration": {"name": level}, "matchingPrecedence": 10,
+        "rules": [{"subjects": [{"kind": "User", "user": {"name": user}}], "resourceRules": [
+            {"verbs": all, "apiGroups": all, "resources": all, "namespaces": all, "clusterScope": true}]}]}})
+}
+
+/// A server whose level `tiny`, which refuses, has one seat, for eve, who may do everything.
+async fn tiny() -> (TestServer, TestServer, [String; 2]) {
+    let server = TestServer::start().await;
+    let reject = json!({"type": "Reject"});
+    let level =
+        server.create(&format!("{GROUP}/prioritylevelconfigurations"), &level("tiny", &reject)).await.ok();
+    let schema = server.create(&format!("{GROUP}/flowschemas"), &schema("eve", "tiny", "eve")).await.ok();
+    let binding = json!({"metadata": {"name": "eve"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "eve"}]});
+    server.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding).await.ok();
+    let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
+    let eve = server.asked_by(user("eve", &["system:authenticated"]));
+    (server, eve, [uid(&schema), uid(&level)])
+}
+
+/// The uids of the schema and the level that an answer carries.
+fn classified(reply: &Reply) -> [&str; 2] {
+    [SCHEMA_UID, LEVEL_UID].map(|name| reply.headers[name].to_str().unwrap())
+}
+
+#[tokio::test]
+async fn every_answer_says_how_its_request_was_classified() {
+    let (server, eve, [schema, level]) = tiny().await;
+    for path in [CONFIG_MAPS, "/api/v1/namespaces/default/configmaps/none"] {
+        let reply = eve.get(path).await;
+        assert_eq!(classified(&reply), [&*schema, &*level], "{path}");
+    }
+    let exempt = server.get(&format!("{GROUP}/flowschemas/exempt")).await;
+    assert_eq!(exempt.headers[SCHEMA_UID], exempt.json()["metadata"]["uid"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_level_that_rejects_answers_429_while_its_seats_are_taken() {
+    let (server, eve, [schema, level]) = tiny().await;
+    // Whether three seats or one: a watch whose first state nobody has read holds one each.
+    let mut watches = Vec::new();
+    let refused = loop {
+        let path = format!(
+            "{CONFIG_MAPS}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+        );
+        let reply = eve.get(CONFIG_MAPS).await;
+        if reply.code == 429 {
+            break reply;
+        }
+        assert!(watches.len() < 100, "the level has no limit");
+        watches.push(eve.watch(&path).await);
+    };
+    assert!(!watches.is_empty());
+    assert_eq!(refused.text(), "Too many requests, please try again later.\n");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(classified(&refused), [&*schema, &*level]);
+    let metrics = server.get("/metrics").await.text();
+    let line = "apiserver_flowcontrol_rejected_requests_total{priority_level=\"tiny\",flow_schema=\"eve\",reason=\"concurrency-limit\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    // Others have levels of their own.
+    assert_eq!(server.get(CONFIG_MAPS).await.code, 200);
+    // A watch that has told its first state needs no seat any more.
+    watches[0].next().await;
+    assert_eq!(eve.get(CONFIG_MAPS).await.code, 200);
+    drop(watches);
+    let table = server.get("/debug/api_priority_and_fairness/dump_priority_levels").await.text();
+    let line = table.lines().find(|line| line.starts_with("tiny,")).unwrap();
+    let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+    assert_eq!((cells[2], cells[4], cells[5], cells[7]), ("true", "0", "0", "1"), "{table}");
+}
+
+#[tokio::test]
+async fn without_fairness_reads_and_writes_have_two_limits_and_answers_no_headers() {
+    let limits = Limits::InFlight { reading: 1, mutating: 1 };
+    let server =
+        TestServer::configured(Arc::new(Embedded::in_memory()), |config| config.limits = limits).await;
+    let reply = server.get(CONFIG_MAPS).await;
+    assert_eq!((reply.code, reply.headers.get(SCHEMA_UID)), (200, None));
+    assert_eq!(server.get("/debug/api_priority_and_fairness/dump_queues").await.code, 404);
+}
+
+#[tokio::test]
+async fn dumps_have_the_columns_of_upstream() {
+    let server = TestServer::start().await;
+    let text = |table: &str| {
+        let path = format!("/debug/api_priority_and_fairness/{table}");
+        let server = server.clone();
+        async move { server.get(&path).await.text() }
+    };
+    let queues = text("dump_queues").await;
+    assert!(
+        queues.starts_with("PriorityLevelName, Index,  PendingRequests, ExecutingRequests, SeatsInUse, "),
+        "{queues}"
+    );
+    assert_eq!(queues.lines().filter(|line| line.starts_with("workload-low,")).count(), 128);
+    assert!(
+        text("dump_requests?includeRequestDetails=1").await.trim_end().ends_with("Resource, SubResource")
+    );
+    let denied = server.asked_by(user("bob", &["system:authenticated"]));
+    let path = "/debug/api_priority_and_fairness/dump_queues";
+    assert_eq!(denied.request(Method::GET, path, &[], "").await.code, 403);
+}
+
+#[tokio::test]
+async fn schemas_say_whether_their_level_exists_and_the_mandatory_ones_come_back() {
+    let server = TestServer::start().await;
+    let upkeep = tokio::spawn(sampan_builtins::flow_control::follow(server.server().clone()));
+    server.create(&format!("{GROUP}/flowschemas"), &schema("lost", "nowhere", "bob")).await.ok();
+    let condition = |name: &str| {
+        let (server, path) = (server.clone(), format!("{GROUP}/flowschemas/{name}"));
+        async move {
+            let object = server.get(&path).await.json();
+            object["status"]["conditions"].as_array().and_then(|c| c.first()).cloned()
+        }
+    };
+    let lost_is = |reason: &'static str| {
+        let found = condition("lost");
+        async move { found.await.filter(|c| c["reason"] == reason) }
+    };
+    let said = eventually("the schema is dangling", || lost_is("NotFound")).await;
+    assert_eq!((said["type"].as_str(), said["status"].as_str()), (Some("Dangling"), Some("True")));
+    assert_eq!(
+        said["message"],
+        "This FlowSchema references the PriorityLevelConfiguration object named \"nowhere\" but there is no such object"
+    );
+    server
+        .create(
+            &format!("{GROUP}/prioritylevelconfigurations"),
+            &level("nowhere", &json!({"type": "Reject"})),
+        )
+        .await
+        .ok();
+    eventually("it is found", || lost_is("Found")).await;
+    assert_eq!(server.get(&format!("{GROUP}/flowschemas/lost")).await.json()["metadata"]["generation"], 1);
+    server.delete(&format!("{GROUP}/flowschemas/catch-all")).await.ok();
+    let path = format!("{GROUP}/flowschemas/catch-all");
+    let (server, path) = (&server, &path);
+    eventually("it is there again", || async move { (server.get(path).await.code == 200).then_some(()) })
+        .await;
+    upkeep.abort();
+}
