@@ -217,7 +217,7 @@ mod tests {
                 _ => {}
             }
         }
-        assert_eq!((schemas.len(), levels.len()), (13, 8));
+        assert_eq!((schemas.len(), levels.len()), (11, 8));
         for schema in schemas {
             assert!(levels.iter().any(|level| level.name == schema.level), "{}", schema.name);
             assert!(schema.rules.iter().all(|rule| !rule.subjects.is_empty()), "{}", schema.name);
