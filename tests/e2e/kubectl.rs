@@ -299,3 +299,20 @@ rules:
         assert!(all.lines().any(|line| line.starts_with("*.*") && line.ends_with("[*]")), "{all}");
     });
 }
+
+#[test]
+fn tokens_are_made_and_names_told() {
+    with_each(|kubectl, n| {
+        kubectl.run(&["-n", n, "create", "serviceaccount", "robot"]);
+        let token = kubectl.run(&["-n", n, "create", "token", "robot", "--duration", "15m"]);
+        assert_eq!(token.trim().split('.').count(), 3, "{token}");
+        let me = kubectl.run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
+        assert_eq!(me, "kubernetes-admin");
+        let account = format!("system:serviceaccount:{n}:robot");
+        let robot = kubectl.run(&["auth", "whoami", "--as", &account]);
+        assert!(
+            robot.contains(&account) && robot.contains(&format!("system:serviceaccounts:{n}")),
+            "{robot}"
+        );
+    });
+}

@@ -51,13 +51,13 @@ fn main() {
     println!("{:<14}{:<30}{:>12}{:>12}{:>14}", "", "flood", "p50 us", "p99 us", "flood/s");
     for (name, server) in [("fair", &fair), ("two limits", &simple)] {
         for (what, flood) in phases {
-            let (latencies, served) = measure(&runtime, server, flood);
+            let (latencies, answered) = measure(&runtime, server, flood);
             let at = |part: usize| latencies[latencies.len() * part / 100].as_micros();
             println!(
                 "{name:<14}{what:<30}{:>12}{:>12}{:>14}",
                 at(50),
                 at(99),
-                served / PHASE.as_secs() as usize
+                answered as u64 / PHASE.as_secs()
             );
         }
     }
@@ -112,12 +112,12 @@ fn cost(name: &str, server: &TestServer) {
 
 /// The latencies of a quiet tenant in ascending order, and how many requests of the flood were answered with 200.
 fn measure(runtime: &Runtime, server: &TestServer, flood: Flood) -> (Vec<Duration>, usize) {
-    let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (quiet, loud) = (tenant(server, "quiet"), tenant(server, "loud"));
     let handle = runtime.handle();
     let flooding = {
-        let (over, served) = (Arc::clone(&over), Arc::clone(&served));
-        move || flood_until(handle, &loud, flood, &over, &served)
+        let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
+        move || flood_until(handle, &loud, flood, &over, &answered)
     };
     std::thread::scope(|scope| {
         let flooding = scope.spawn(flooding);
@@ -135,7 +135,7 @@ fn measure(runtime: &Runtime, server: &TestServer, flood: Flood) -> (Vec<Duratio
         over.store(true, Ordering::Relaxed);
         flooding.join().expect("the flood does not panic");
         latencies.sort_unstable();
-        (latencies, served.load(Ordering::Relaxed))
+        (latencies, answered.load(Ordering::Relaxed))
     })
 }
 
@@ -144,14 +144,14 @@ fn flood_until(
     loud: &TestServer,
     flood: Flood,
     over: &Arc<AtomicBool>,
-    served: &Arc<AtomicUsize>,
+    answered: &Arc<AtomicUsize>,
 ) {
     let one = |path: &'static str, again: bool| {
-        let (loud, over, served) = (loud.clone(), Arc::clone(over), Arc::clone(served));
+        let (loud, over, answered) = (loud.clone(), Arc::clone(over), Arc::clone(answered));
         handle.spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 if ask(&loud, path).await == 200 {
-                    served.fetch_add(1, Ordering::Relaxed);
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
                 if !again {
                     return;

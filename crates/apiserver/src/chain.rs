@@ -61,13 +61,13 @@ where
                     Ok(admitted) => admitted,
                     Err(refusal) => return refuse(Box::new(refusal), body).await,
                 };
-                let served = async {
+                let rest = async {
                     if let Err(refusal) = authorize(&server, &trail, &user, &info, &query, &parts).await {
                         return refuse(refusal, body).await;
                     }
                     dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
                 };
-                admitted.serve(served).await
+                admitted.serve(rest).await
             })
             .await
         });

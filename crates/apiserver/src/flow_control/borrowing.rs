@@ -76,14 +76,14 @@ impl Demand {
     /// What the level should have: at least what it used at once of its own, and what it may not lend.
     pub(super) fn target(&self, bounds: &Bounds) -> Target {
         let lower = f64::from(bounds.lower).max(f64::from(bounds.nominal).min(self.most));
-        Target { target: lower.max(self.smoothed), lower, upper: f64::from(bounds.upper) }
+        Target { wanted: lower.max(self.smoothed), lower, upper: f64::from(bounds.upper) }
     }
 }
 
 /// A level's part in the division.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
-    pub(super) target: f64,
+    pub(super) wanted: f64,
     pub(super) lower: f64,
     pub(super) upper: f64,
 }
@@ -93,7 +93,7 @@ pub(super) struct Target {
 pub(super) fn divide(total: u32, all: &[Target]) -> Option<Vec<f64>> {
     let total = f64::from(total);
     let at = |fraction: f64| {
-        all.iter().map(move |t| (fraction * t.target.max(LEAST_TARGET)).clamp(t.lower, t.upper.max(t.lower)))
+        all.iter().map(move |t| (fraction * t.wanted.max(LEAST_TARGET)).clamp(t.lower, t.upper.max(t.lower)))
     };
     let (lowest, highest): (f64, f64) =
         (all.iter().map(|t| t.lower).sum(), all.iter().map(|t| t.upper.max(t.lower)).sum());
@@ -101,7 +101,7 @@ pub(super) fn divide(total: u32, all: &[Target]) -> Option<Vec<f64>> {
         return None;
     }
     let (mut low, mut high) =
-        (0.0, all.iter().map(|t| t.upper / t.target.max(LEAST_TARGET)).fold(1.0, f64::max));
+        (0.0, all.iter().map(|t| t.upper / t.wanted.max(LEAST_TARGET)).fold(1.0, f64::max));
     // The sum grows with the fraction, so halving finds it; a hundred halvings are beyond what a float tells apart.
     for _ in 0..100 {
         let middle = f64::midpoint(low, high);
@@ -153,8 +153,9 @@ mod tests {
 
     #[test]
     fn a_busy_level_borrows_what_idle_ones_lend_and_no_more() {
-        let target = |target: f64, lower: f64, upper: f64| Target { target, lower, upper };
-        let rows: [(&str, u32, Vec<Target>, Option<Vec<f64>>); 4] = [
+        type Shares = Option<Vec<f64>>;
+        let target = |wanted: f64, lower: f64, upper: f64| Target { wanted, lower, upper };
+        let rows: [(&str, u32, Vec<Target>, Shares); 4] = [
             ("equal", 10, vec![target(5.0, 0.0, 10.0), target(5.0, 0.0, 10.0)], Some(vec![5.0, 5.0])),
             (
                 "the idle one keeps its lower bound",

@@ -213,18 +213,19 @@ mod tests {
             (format!("system:serviceaccount:{name}"), vec!["system:serviceaccounts", "system:authenticated"])
         };
         let named = |name: &str| (name.to_owned(), vec!["system:authenticated"]);
-        let rows: Vec<(&str, (String, Vec<&str>), &str, &str, &str)> = vec![
-            ("a path", ("".into(), vec!["system:unauthenticated"]), "GET", "/healthz", "probes"),
+        type Who = (String, Vec<&'static str>);
+        let rows: Vec<(&str, Who, &str, &str, &str)> = vec![
+            ("a path", (String::new(), vec!["system:unauthenticated"]), "GET", "/healthz", "probes"),
             (
                 "a path by its beginning",
-                ("".into(), vec!["system:unauthenticated"]),
+                (String::new(), vec!["system:unauthenticated"]),
                 "GET",
                 "/livez/ping",
                 "probes",
             ),
             (
                 "a verb that is not named",
-                ("".into(), vec!["system:unauthenticated"]),
+                (String::new(), vec!["system:unauthenticated"]),
                 "POST",
                 "/healthz",
                 "catch-all",

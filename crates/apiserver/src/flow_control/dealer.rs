@@ -42,7 +42,7 @@ mod tests {
             let mut sorted = hand.clone();
             sorted.sort_unstable();
             sorted.dedup();
-            prop_assert_eq!(sorted.len() as u32, size.min(queues));
+            prop_assert_eq!(u32::try_from(sorted.len()).unwrap(), size.min(queues));
             prop_assert!(sorted.iter().all(|card| *card < queues));
         }
     }

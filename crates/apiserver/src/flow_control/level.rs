@@ -368,6 +368,9 @@ pub(super) struct Dump {
     pub(super) queues: Vec<QueueDump>,
 }
 
+/// What a dump shows of a request that waits: schema, seats, arrival, distinguisher and cells.
+pub(super) type WaiterDump = (Str, u32, Instant, (String, [String; 8]));
+
 /// What a dump shows of a queue.
 #[derive(Debug)]
 pub(super) struct QueueDump {
@@ -375,8 +378,7 @@ pub(super) struct QueueDump {
     pub(super) seats_in_use: u32,
     pub(super) next_start: f64,
     pub(super) seats_waiting: u32,
-    /// Schema, seats, arrival, cells.
-    pub(super) waiting: Vec<(Str, u32, Instant, (String, [String; 8]))>,
+    pub(super) waiting: Vec<WaiterDump>,
 }
 
 impl QueueDump {

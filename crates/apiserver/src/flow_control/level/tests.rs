@@ -117,7 +117,7 @@ async fn a_flood_of_one_flow_leaves_another_its_part() {
         tokio::spawn(async move {
             let seat = match enter(&level, arrival(&metrics, [7, 1 << 40][flow], 1)) {
                 Entry::Go(seat) => seat,
-                Entry::Wait(waiting) => waiting.seat(Duration::from_secs(600)).await.unwrap(),
+                Entry::Wait(waiting) => waiting.seat(Duration::from_mins(10)).await.unwrap(),
                 Entry::Refused(reason) => panic!("{reason:?}"),
             };
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -150,7 +150,7 @@ async fn two_flows_that_flood_are_served_alike_even_if_one_has_longer_requests()
             tokio::spawn(async move {
                 let seat = match enter(&level, arrival(&metrics, flow, 1)) {
                     Entry::Go(seat) => seat,
-                    Entry::Wait(waiting) => waiting.seat(Duration::from_secs(600)).await.unwrap(),
+                    Entry::Wait(waiting) => waiting.seat(Duration::from_mins(10)).await.unwrap(),
                     Entry::Refused(reason) => panic!("{reason:?}"),
                 };
                 tokio::time::sleep(Duration::from_millis(millis)).await;
