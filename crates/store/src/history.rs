@@ -17,7 +17,7 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { events: 16_384, bytes: 16 << 20 }
+        Self { events: 16_384, bytes: 8 << 20 }
     }
 }
 

@@ -207,13 +207,15 @@ mod tests {
         ])
     }
 
+    /// Name and groups.
+    type Who = (String, Vec<&'static str>);
+
     #[test]
     fn requests_are_classified_by_the_first_schema_that_matches() {
         let account = |name: &str| {
             (format!("system:serviceaccount:{name}"), vec!["system:serviceaccounts", "system:authenticated"])
         };
         let named = |name: &str| (name.to_owned(), vec!["system:authenticated"]);
-        type Who = (String, Vec<&'static str>);
         let rows: Vec<(&str, Who, &str, &str, &str)> = vec![
             ("a path", (String::new(), vec!["system:unauthenticated"]), "GET", "/healthz", "probes"),
             (
