@@ -14,6 +14,7 @@ mod dump;
 mod estimate;
 mod held_body;
 mod in_flight;
+mod ledger;
 mod level;
 mod metrics;
 mod turns;
@@ -21,11 +22,12 @@ mod turns;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use sampan_model::Str;
 use tokio::time::Instant;
@@ -90,6 +92,8 @@ pub(crate) struct Fair {
     metrics: Metrics,
     turns: Arc<Turns>,
     hasher: RandomState,
+    /// How many there were; numbers them.
+    requests: AtomicU64,
     active: ArcSwap<Active>,
     changing: Mutex<Changing>,
 }
@@ -122,6 +126,9 @@ struct ActiveSchema {
     stamp: Stamp,
 }
 
+const SCHEMA_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const LEVEL_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
+
 /// The headers that say how a request was classified.
 #[derive(Debug, Clone)]
 struct Stamp {
@@ -131,8 +138,8 @@ struct Stamp {
 
 impl Stamp {
     fn put(self, answer: &mut Answer) {
-        answer.headers_mut().insert("x-kubernetes-pf-flowschema-uid", self.schema);
-        answer.headers_mut().insert("x-kubernetes-pf-prioritylevel-uid", self.level);
+        answer.headers_mut().insert(SCHEMA_UID, self.schema);
+        answer.headers_mut().insert(LEVEL_UID, self.level);
     }
 }
 
@@ -202,9 +209,13 @@ fn too_many() -> Answer {
 
 impl Admitted {
     /// Serves the request. Its seat is kept until all of the answer has been made, that of a watch until it has begun.
-    pub(crate) async fn serve(self, work: impl Future<Output = Answer>) -> Answer {
-        let mut answer = match &self.place {
-            Place::Fair(_, turns, whose) => turns.run(*whose, work).await,
+    pub(crate) async fn serve(mut self, work: impl Future<Output = Answer>) -> Answer {
+        let mut answer = match &mut self.place {
+            Place::Fair(seat, turns, whose) => {
+                let (answer, ended) = turns.run(*whose, Instant::now(), work).await;
+                seat.until = (!matches!(answer.body(), Body::Pieces(_))).then_some(ended);
+                answer
+            }
             _ => work.await,
         };
         drop(self.counted);
@@ -235,6 +246,7 @@ impl Fair {
             metrics: Metrics::new(registry),
             turns: Turns::new(),
             hasher: RandomState::new(),
+            requests: AtomicU64::new(0),
             active: ArcSwap::from_pointee(Active {
                 of: None,
                 classifier: Classifier::default(),
@@ -273,7 +285,12 @@ impl Fair {
             let arrival = Arrival { flow, seats, metrics: Arc::clone(&schema.metrics) };
             let shown = || Box::new(dump::Request::new(distinguisher, user, info)) as Box<dyn level::Shown>;
             let entry = schema.level.enter(arrival, now, shown);
-            let whose = Whose { level: schema.number, weight: schema.bounds.nominal, flow };
+            let whose = Whose {
+                level: schema.number,
+                weight: schema.bounds.nominal,
+                flow,
+                request: self.requests.fetch_add(1, Ordering::Relaxed),
+            };
             (entry, schema.stamp.clone(), whose, Arc::clone(&schema.metrics), exempt)
         };
         let seat = match entry {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::level::Seat;
 use super::turns::{Turn, Turns, Whose};
@@ -27,11 +28,12 @@ struct Held {
 }
 
 impl Held {
+    /// The turn for the next piece, where one is needed.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
         let Some((turns, whose)) = &self.turns else { return Poll::Ready(None) };
         if self.waiting.is_none() {
-            if let Some(turn) = turns.try_take() {
-                return Poll::Ready(Some(turn));
+            if !turns.are_needed_by(*whose) {
+                return Poll::Ready(None);
             }
             let (turns, whose) = (Arc::clone(turns), *whose);
             self.waiting = Some(Box::pin(async move { turns.take(whose).await }));
@@ -49,8 +51,14 @@ impl Pieces for Held {
             return self.pieces.poll_piece(cx);
         }
         let turn = ready!(self.poll_turn(cx));
+        let began = Instant::now();
         let polled = self.pieces.poll_piece(cx);
-        drop(turn);
+        let now = Instant::now();
+        match (turn, &self.turns) {
+            (Some(turn), _) => turn.end(false, now),
+            (None, Some((turns, whose))) => turns.count(*whose, false, now - began, now),
+            (None, None) => {}
+        }
         if matches!(polled, Poll::Ready(None)) || self.pieces.is_settled() {
             self.seat = None;
         }

@@ -148,6 +148,8 @@ pub(super) struct Seat {
     queue: Option<u32>,
     arrival: Arrival,
     since: Instant,
+    /// When the request ended, if whoever drops this knows.
+    pub(super) until: Option<Instant>,
     /// A watch, of which only the beginning counts.
     pub(super) of_watch: bool,
 }
@@ -404,8 +406,9 @@ impl State {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         if self.busy_queues > 0 {
-            let served = f64::from((self.seats_in_use + self.seats_waiting).min(self.limit.max(1)));
-            self.virtual_time += passed * served / f64::from(self.busy_queues);
+            // By the seats that are taken, not by those that there are: wide requests leave some empty, and time that passed faster
+            // than anybody is served would put who arrives now behind all who wait.
+            self.virtual_time += passed * f64::from(self.seats_in_use) / f64::from(self.busy_queues);
         }
     }
 
@@ -459,7 +462,7 @@ impl State {
         }
         self.note_demand(now);
         arrival.metrics.begun(arrival.seats);
-        Seat { level: Arc::clone(level), queue, arrival, since: now, of_watch: false }
+        Seat { level: Arc::clone(level), queue, arrival, since: now, until: None, of_watch: false }
     }
 
     /// Gives seats to those who wait, as far as there are any. To be sent when the lock is free.
@@ -523,16 +526,16 @@ fn send(grants: Grants) {
 }
 
 impl Seat {
-    /// How long it has been taken.
+    /// Since when it has been taken.
     #[cfg(test)]
-    pub(super) fn held(&self) -> Duration {
-        Instant::now() - self.since
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = self.until.unwrap_or_else(Instant::now);
         let took = now.saturating_duration_since(self.since);
         self.arrival.metrics.ended(self.arrival.seats, took, self.of_watch);
         let level = Arc::clone(&self.level);

@@ -1,32 +1,32 @@
-//! Who may use the processors next.
+//! Who may use the processors next, among those that use them most.
 //!
-//! Seats are for machines where requests wait for something. Here a request lasts microseconds and hardly ever waits, so a
-//! flood takes no seats: it fills the runtime's queue with work, and everybody else's request stands at its end. So a request
-//! that has its seat also takes a turn, for as long as it computes: it gives the turn back whenever it waits, and asks for
-//! another when it goes on. There are as many turns as processors. While there is little to do, a turn costs two atomic
-//! operations. When there is much to do, a request first lets those in that stand behind it in the runtime's queue (one trip through that
-//! queue costs a fraction of a microsecond), and then turns are given out fairly: first among levels, by their seats, then among the flows of a level,
-//! by the time that each has used (start-time fair queueing).
+//! Seats are for machines where requests wait for something. Here a request hardly ever waits, so a flood takes no seats for
+//! long: it fills the runtime's queue with work, and everybody else's request stands at its end. So the time that each flow
+//! computes is counted ([`ledger`](super::ledger)). A flow that takes much of a busy machine, by requests that are not small, is heavy, and a heavy
+//! flow's request needs a turn for as long as it computes. There are as many turns as processors, so no more than that of
+//! the flood is in the runtime's queue; the rest stands in line here. Turns are given out fairly: first among levels, by
+//! their seats, then among the flows of a level, by the time that each has used (start-time fair queueing). A turn is given
+//! back whenever the request waits for something else.
 //!
-//! It knows nothing of requests: only levels, flows and time.
+//! Everybody else pays for a look at one number. Rejected: turns for all, which cost small requests more than they are worth (a flood
+//! of gets was served a third as fast, and nobody else sooner).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
 
 /// What a turn is taken to cost until it has ended, in seconds.
-const GUESS: f64 = 20e-6;
-/// Over how long the load is measured.
-const WINDOW_NANOS: u64 = 4_000_000;
-/// From which part of the processors' time on turns are given out in order.
-const BUSY_PER_CENT: u64 = 10;
+const GUESS: f64 = 100e-6;
 /// How many flows that have nothing to do are remembered in a level before they are sorted out.
 const REMEMBERED: usize = 256;
 
@@ -39,6 +39,8 @@ pub(super) struct Whose {
     pub(super) weight: u32,
     /// The flow within the level.
     pub(super) flow: u64,
+    /// The request: of one flow, the request that came first goes on first, so that it ends and frees its seats.
+    pub(super) request: u64,
 }
 
 /// The turns of all processors.
@@ -47,7 +49,7 @@ pub(super) struct Turns {
     all: usize,
     taken: AtomicUsize,
     waiting: AtomicUsize,
-    load: Load,
+    ledger: Ledger,
     order: Mutex<Order>,
 }
 
@@ -56,8 +58,7 @@ pub(super) struct Turns {
 pub(super) struct Turn {
     turns: Arc<Turns>,
     since: Instant,
-    /// Whose time it is to be counted as; turns that nobody waited for are not counted.
-    counted: Option<Whose>,
+    whose: Whose,
 }
 
 impl Turns {
@@ -71,60 +72,65 @@ impl Turns {
             all,
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            load: Load::new(all),
+            ledger: Ledger::new(all, Instant::now()),
             order: Mutex::default(),
         })
     }
 
-    /// Runs `work`, taking a turn each time it goes on.
-    pub(super) async fn run<F: Future>(self: &Arc<Self>, whose: Whose, work: F) -> F::Output {
+    /// Whether whoever this is needs a turn to compute.
+    pub(super) fn are_needed_by(&self, whose: Whose) -> bool {
+        self.ledger.is_heavy(whose.flow)
+    }
+
+    /// Counts what was computed without a turn.
+    pub(super) fn count(&self, whose: Whose, begins: bool, took: Duration, now: Instant) {
+        self.ledger.add(whose.flow, begins, took, now);
+    }
+
+    /// Runs `work` that begins `now`, taking a turn each time it goes on, where one is needed. The time is that of its end.
+    pub(super) async fn run<F: Future>(
+        self: &Arc<Self>,
+        whose: Whose,
+        now: Instant,
+        work: F,
+    ) -> (F::Output, Instant) {
         let mut work = pin!(work);
+        let (mut began, mut begins) = (now, true);
         loop {
-            let turn = self.take(whose).await;
+            let turn = if self.are_needed_by(whose) { Some(self.take(whose).await) } else { None };
+            if let Some(turn) = &turn {
+                began = turn.since;
+            }
             let polled = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-            drop(turn);
+            let now = Instant::now();
+            match turn {
+                Some(turn) => turn.end(begins, now),
+                None => self.count(whose, begins, now.saturating_duration_since(began), now),
+            }
             if let Poll::Ready(output) = polled {
-                return output;
+                return (output, now);
             }
             // The work has seen to it that this task is woken.
-            pass(false).await;
+            woken().await;
+            begins = false;
+            began = Instant::now();
         }
     }
 
-    /// A turn, if nobody waits for one and there is little to do.
-    pub(super) fn try_take(self: &Arc<Self>) -> Option<Turn> {
-        if self.waiting.load(Ordering::SeqCst) > 0 || self.load.is_busy() {
-            return None;
-        }
-        if self.taken.fetch_add(1, Ordering::SeqCst) >= self.all {
-            self.taken.fetch_sub(1, Ordering::SeqCst);
-            return None;
-        }
-        Some(self.turn(None))
-    }
-
-    /// A turn, in order.
+    /// A turn, when it is this one's.
     pub(super) async fn take(self: &Arc<Self>, whose: Whose) -> Turn {
-        if let Some(turn) = self.try_take() {
-            return turn;
-        }
         let (grant, granted) = oneshot::channel();
-        let place = {
+        let mut place = {
             let mut order = self.order.lock();
             self.waiting.fetch_add(1, Ordering::SeqCst);
-            Place { turns: self, level: whose.level, key: order.stand(whose, grant), granted: false }
+            order.stand(whose, grant);
+            Place { turns: self, whose, granted: false }
         };
-        // Whoever is to be polled before this task comes again stands in line by then.
-        pass(true).await;
         self.dispatch();
-        let turn = granted.await.expect("who stands in line is sent a turn before the line forgets it");
-        let mut place = place;
+        let mut turn = granted.await.expect("who stands in line is sent a turn before the line forgets it");
         place.granted = true;
+        turn.since = Instant::now();
         turn
-    }
-
-    fn turn(self: &Arc<Self>, counted: Option<Whose>) -> Turn {
-        Turn { turns: Arc::clone(self), since: Instant::now(), counted }
     }
 
     /// Gives turns to those who stand in line, as far as there are any.
@@ -136,149 +142,129 @@ impl Turns {
             }
             let next = self.order.lock().next();
             let Some((whose, grant)) = next else {
+                // One who gave up is still counted for a moment.
                 self.taken.fetch_sub(1, Ordering::SeqCst);
-                continue;
+                return;
             };
             self.waiting.fetch_sub(1, Ordering::SeqCst);
+            let turn = Turn { turns: Arc::clone(self), since: Instant::now(), whose };
             // One who has just left sends it back, and it is given to the next when it is dropped.
-            drop(grant.send(self.turn(Some(whose))));
+            drop(grant.send(turn));
         }
+    }
+}
+
+impl Turn {
+    /// Gives the turn back, and counts it.
+    pub(super) fn end(self, begins: bool, now: Instant) {
+        let took = now.saturating_duration_since(self.since);
+        self.turns.count(self.whose, begins, took, now);
+        self.turns.order.lock().correct(self.whose, took);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let took = self.since.elapsed();
-        self.turns.load.add(took);
-        if let Some(whose) = self.counted {
-            self.turns.order.lock().correct(whose, took);
-        }
         self.turns.taken.fetch_sub(1, Ordering::SeqCst);
         self.turns.dispatch();
     }
 }
 
-/// Lets others be polled; `again`: and comes back by itself.
-async fn pass(again: bool) {
+/// Waits until the task is woken for something else.
+async fn woken() {
     let mut passed = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut passed, true) {
-            return Poll::Ready(());
-        }
-        if again {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await;
+    poll_fn(|_| if std::mem::replace(&mut passed, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// A place in the line, left when dropped.
 struct Place<'a> {
     turns: &'a Arc<Turns>,
-    level: u64,
-    key: Key,
+    whose: Whose,
     granted: bool,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if !self.granted && self.turns.order.lock().leave(self.level, self.key) {
+        if !self.granted && self.turns.order.lock().leave(self.whose) {
             self.turns.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
-/// How much of the processors' time turns have taken lately.
-#[derive(Debug)]
-struct Load {
-    began: Instant,
-    window: AtomicU64,
-    nanos: AtomicU64,
-    last: AtomicU64,
-    busy: u64,
-}
-
-impl Load {
-    fn new(processors: usize) -> Self {
-        Self {
-            began: Instant::now(),
-            window: AtomicU64::new(0),
-            nanos: AtomicU64::new(0),
-            last: AtomicU64::new(0),
-            busy: WINDOW_NANOS * processors as u64 * BUSY_PER_CENT / 100,
-        }
-    }
-
-    /// Races lose or count twice a few microseconds; nothing depends on them.
-    fn add(&self, took: Duration) {
-        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX) / WINDOW_NANOS;
-        let window = self.window.load(Ordering::Relaxed);
-        if now != window
-            && self.window.compare_exchange(window, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            let nanos = self.nanos.swap(0, Ordering::Relaxed);
-            self.last.store(if now == window + 1 { nanos } else { 0 }, Ordering::Relaxed);
-        }
-        self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn is_busy(&self) -> bool {
-        self.last.load(Ordering::Relaxed) > self.busy || self.nanos.load(Ordering::Relaxed) > self.busy
-    }
-}
-
-/// A place: when it starts in the level's virtual time (its bits keep the order of what is not negative), and which came first.
-type Key = (u64, u64);
-
 /// All who stand in line.
 #[derive(Debug, Default)]
 struct Order {
-    /// Few: one for each priority level that was ever busy.
+    /// Few: one for each priority level that ever had a heavy flow.
     levels: HashMap<u64, Line>,
     /// In which virtual time levels are served.
     now: f64,
-    arrivals: u64,
 }
 
 /// The line of a level.
 #[derive(Debug, Default)]
 struct Line {
-    waiting: BTreeMap<Key, (Whose, oneshot::Sender<Turn>)>,
-    /// When each flow's last turn ends.
-    flows: HashMap<u64, f64>,
+    flows: HashMap<u64, Flow>,
+    /// The flows that stand in line, by when their next turn starts (its bits keep the order of what is not negative).
+    ready: BTreeSet<(u64, u64)>,
+    /// The level's virtual time.
     now: f64,
     /// When the level's last turn ends.
     ends: f64,
 }
 
+/// The requests of a flow that stand in line.
+#[derive(Debug, Default)]
+struct Flow {
+    waiting: BTreeMap<u64, (Whose, oneshot::Sender<Turn>)>,
+    /// When its last turn ends.
+    ends: f64,
+    /// When its next turn starts, if it stands in line.
+    starts: Option<f64>,
+}
+
+impl Line {
+    /// The flow's next turn starts when its last one ends, but not before now.
+    fn put(&mut self, number: u64) {
+        let Some(flow) = self.flows.get_mut(&number) else { return };
+        if let Some(before) = flow.starts.take() {
+            self.ready.remove(&(before.to_bits(), number));
+        }
+        if !flow.waiting.is_empty() {
+            let starts = flow.ends.max(self.now);
+            flow.starts = Some(starts);
+            self.ready.insert((starts.to_bits(), number));
+        }
+    }
+}
+
 impl Order {
-    fn stand(&mut self, whose: Whose, grant: oneshot::Sender<Turn>) -> Key {
-        self.arrivals += 1;
+    fn stand(&mut self, whose: Whose, grant: oneshot::Sender<Turn>) {
         let line = self.levels.entry(whose.level).or_default();
         if line.flows.len() > REMEMBERED {
             let now = line.now;
-            line.flows.retain(|_, ends| *ends > now);
+            line.flows.retain(|_, flow| flow.starts.is_some() || flow.ends > now);
         }
-        let ends = line.flows.entry(whose.flow).or_insert(line.now);
-        let start = ends.max(line.now);
-        *ends = start + GUESS;
-        let key = (start.to_bits(), self.arrivals);
-        line.waiting.insert(key, (whose, grant));
-        key
+        let flow = line.flows.entry(whose.flow).or_default();
+        flow.waiting.insert(whose.request, (whose, grant));
+        if flow.starts.is_none() {
+            line.put(whose.flow);
+        }
     }
 
-    /// Who is next: of the level that has had least, the flow that has.
+    /// Who is next: of the level that has had least, the flow that has, and of its requests the first.
     fn next(&mut self) -> Option<(Whose, oneshot::Sender<Turn>)> {
         let now = self.now;
-        let busy = self.levels.values_mut().filter(|line| !line.waiting.is_empty());
+        let busy = self.levels.values_mut().filter(|line| !line.ready.is_empty());
         let line = busy.min_by(|a, b| a.ends.max(now).total_cmp(&b.ends.max(now)))?;
-        let ((start, _), (whose, grant)) = line.waiting.pop_first()?;
-        line.now = line.now.max(f64::from_bits(start));
-        let start = line.ends.max(now);
-        line.ends = start + GUESS / f64::from(whose.weight.max(1));
-        self.now = start;
-        Some((whose, grant))
+        let (starts, number) = *line.ready.first()?;
+        let flow = line.flows.get_mut(&number)?;
+        let (_, next) = flow.waiting.pop_first()?;
+        line.now = line.now.max(f64::from_bits(starts));
+        flow.ends = f64::from_bits(starts) + GUESS;
+        line.put(number);
+        self.now = line.ends.max(now);
+        line.ends = self.now + GUESS / f64::from(next.0.weight.max(1));
+        Some(next)
     }
 
     /// A turn took this long.
@@ -286,22 +272,32 @@ impl Order {
         let Some(line) = self.levels.get_mut(&whose.level) else { return };
         let more = took.as_secs_f64() - GUESS;
         line.ends = (line.ends + more / f64::from(whose.weight.max(1))).max(0.0);
-        if let Some(ends) = line.flows.get_mut(&whose.flow) {
-            *ends = (*ends + more).max(0.0);
+        if let Some(flow) = line.flows.get_mut(&whose.flow) {
+            flow.ends = (flow.ends + more).max(0.0);
+            line.put(whose.flow);
         }
     }
 
-    fn leave(&mut self, level: u64, key: Key) -> bool {
-        self.levels.get_mut(&level).is_some_and(|line| line.waiting.remove(&key).is_some())
+    fn leave(&mut self, whose: Whose) -> bool {
+        let Some(line) = self.levels.get_mut(&whose.level) else { return false };
+        let Some(flow) = line.flows.get_mut(&whose.flow) else { return false };
+        let left = flow.waiting.remove(&whose.request).is_some();
+        if left && flow.waiting.is_empty() {
+            line.put(whose.flow);
+        }
+        left
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
 
     fn whose(level: u64, weight: u32, flow: u64) -> Whose {
-        Whose { level, weight, flow }
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        Whose { level, weight, flow, request: REQUESTS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The flows in the order in which they get their turns, when each turn takes as long as its flow's entry says.
@@ -319,7 +315,7 @@ mod tests {
         let mut order = Order::default();
         for (whose, times) in all {
             for _ in 0..*times {
-                order.stand(*whose, oneshot::channel().0);
+                order.stand(self::whose(whose.level, whose.weight, whose.flow), oneshot::channel().0);
             }
         }
         order
@@ -345,13 +341,26 @@ mod tests {
         assert!((95..=105).contains(&first), "{first}");
     }
 
+    #[test]
+    fn of_one_flow_the_request_that_came_first_goes_on_first() {
+        let mut order = Order::default();
+        let (first, second) = (whose(1, 1, 7), whose(1, 1, 7));
+        order.stand(second, oneshot::channel().0);
+        for _ in 0..3 {
+            order.stand(first, oneshot::channel().0);
+            assert_eq!(order.next().unwrap().0.request, first.request);
+            order.correct(first, Duration::from_millis(1));
+        }
+        assert_eq!(order.next().unwrap().0.request, second.request);
+        assert!(order.next().is_none());
+    }
+
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind() {
         let turns = Turns::of(1);
-        let held = turns.try_take().unwrap();
+        let held = turns.take(whose(1, 1, 0)).await;
         let mut waiting = Box::pin(turns.take(whose(1, 1, 1)));
         let mut other = Box::pin(turns.take(whose(1, 1, 2)));
-        assert!(futures::poll!(&mut waiting).is_pending() && futures::poll!(&mut other).is_pending());
         assert!(futures::poll!(&mut waiting).is_pending() && futures::poll!(&mut other).is_pending());
         drop(waiting);
         drop(held);
@@ -363,22 +372,45 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_was_sent_to_one_who_left_goes_to_the_next() {
         let turns = Turns::of(1);
-        let held = turns.try_take().unwrap();
+        let held = turns.take(whose(1, 1, 0)).await;
         let mut left = Box::pin(turns.take(whose(1, 1, 1)));
-        assert!(futures::poll!(&mut left).is_pending() && futures::poll!(&mut left).is_pending());
+        assert!(futures::poll!(&mut left).is_pending());
         drop(held);
         drop(left);
         assert_eq!((turns.taken.load(Ordering::SeqCst), turns.waiting.load(Ordering::SeqCst)), (0, 0));
     }
 
-    #[tokio::test]
-    async fn work_that_waits_holds_no_turn() {
+    /// Turns of one processor on which `flow` is heavy.
+    async fn with_heavy(flow: u64) -> Arc<Turns> {
         let turns = Turns::of(1);
+        for _ in 0..3 {
+            turns.count(whose(1, 1, flow), true, Duration::from_millis(20), Instant::now());
+            tokio::time::advance(Duration::from_millis(20)).await;
+        }
+        turns.count(whose(1, 1, flow), true, Duration::from_millis(20), Instant::now());
+        assert!(turns.are_needed_by(whose(1, 1, flow)));
+        turns
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heavy_work_that_waits_holds_no_turn() {
+        let turns = with_heavy(1).await;
         let (send, receive) = oneshot::channel::<u32>();
-        let mut first = Box::pin(turns.run(whose(1, 1, 1), receive));
+        let mut first = Box::pin(turns.run(whose(1, 1, 1), Instant::now(), receive));
         assert!(futures::poll!(&mut first).is_pending());
-        assert_eq!(turns.run(whose(1, 1, 2), async { 5 }).await, 5);
+        assert_eq!(turns.run(whose(1, 1, 1), Instant::now(), async { 5 }).await.0, 5);
         send.send(6).unwrap();
-        assert_eq!(first.await, Ok(6));
+        assert_eq!(first.await.0, Ok(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_light_flow_does_not_wait_for_heavy_ones() {
+        let turns = with_heavy(1).await;
+        let held = turns.take(whose(1, 1, 1)).await;
+        let mut heavy = Box::pin(turns.run(whose(1, 1, 1), Instant::now(), async { 1 }));
+        assert!(futures::poll!(&mut heavy).is_pending());
+        assert_eq!(turns.run(whose(1, 1, 2), Instant::now(), async { 2 }).await.0, 2);
+        held.end(true, Instant::now());
+        assert_eq!(heavy.await.0, 1);
     }
 }

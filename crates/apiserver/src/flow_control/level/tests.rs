@@ -7,6 +7,9 @@ use super::*;
 use crate::flow_control::config::PriorityLevel;
 use crate::flow_control::metrics::Metrics;
 
+/// How long a request waits that is to get its seat in the end.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 #[derive(Debug)]
 struct Nothing;
 
@@ -121,7 +124,7 @@ async fn a_flood_of_one_flow_leaves_another_its_part() {
                 Entry::Refused(reason) => panic!("{reason:?}"),
             };
             tokio::time::sleep(Duration::from_millis(10)).await;
-            assert!(seat.held() >= Duration::from_millis(10));
+            assert!(seat.since().elapsed() >= Duration::from_millis(10));
             served[flow].fetch_add(1, Ordering::Relaxed);
         })
     };
@@ -163,6 +166,33 @@ async fn two_flows_that_flood_are_served_alike_even_if_one_has_longer_requests()
     let seconds = seconds.lock();
     let (short, long) = (seconds[&0], seconds[&1]);
     assert!((short / long - 1.0).abs() < 0.1, "{short} s and {long} s of seats");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_wide_requests_that_leave_seats_empty_does_not_keep_others_waiting() {
+    let (level, metrics) = (level(queues(64, 4, 1000), 10), metrics());
+    for _ in 0..1000 {
+        let (level, metrics) = (Arc::clone(&level), Arc::clone(&metrics));
+        tokio::spawn(async move {
+            let seat = match enter(&level, arrival(&metrics, 7, 4)) {
+                Entry::Go(seat) => seat,
+                Entry::Wait(waiting) => waiting.seat(PATIENCE).await.unwrap(),
+                Entry::Refused(reason) => panic!("{reason:?}"),
+            };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(seat);
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..50 {
+        let began = Instant::now();
+        if let Entry::Wait(waiting) = enter(&level, arrival(&metrics, 1 << 40, 1)) {
+            drop(waiting.seat(PATIENCE).await.unwrap());
+        }
+        assert!(began.elapsed() <= Duration::from_millis(4), "it waited {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_micros(3700)).await;
+    }
+    assert!(level.dump().waiting > 100, "the flood went on all the time");
 }
 
 #[tokio::test(start_paused = true)]
