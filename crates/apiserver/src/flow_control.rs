@@ -1,8 +1,8 @@
 //! How many requests are served at once, and whose is next: API priority and fairness (KEP-1040).
 //!
-//! A request is classified, takes seats of its level or waits for them in a queue, and takes a turn on the processors whenever it computes
-//! ([`turns`]). Where fairness is switched off, two simple limits stand in its place. Files, in the order in which a request meets
-//! them: `config` (what there is), `classify`, `estimate` (how many seats), `level` and `dealer` (queues), `turns`;
+//! A request is classified, takes seats of its level or waits for them in a queue, and, if its flow is a heavy one, takes a turn on the
+//! processors whenever it computes ([`turns`]). Where fairness is switched off, two simple limits stand in its place. Files, in the order in which a request meets
+//! them: `config` (what there is), `classify`, `estimate` (how many seats), `level` and `dealer` (queues), `turns` and `ledger`;
 //! `borrowing` and `demand` (the limits of levels), `metrics`, `dump`.
 
 mod borrowing;
