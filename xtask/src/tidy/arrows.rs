@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampan-builtins", &["sampan-auth", "sampan-validation"]),
     ("sampan-controllers", &["sampan-model"]),
     ("sampan-scheduler", &["sampan-model"]),
-    ("sampan-node", &["sampan-model"]),
+    ("sampan-shim", &[]),
+    ("sampan-node", &["sampan-model", "sampan-shim"]),
     ("sampan-net", &["sampan-model"]),
     (
         "sampan",

@@ -1,0 +1,123 @@
+//! What the node asks of whoever keeps its images.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+/// Keeps images.
+#[async_trait]
+pub trait Images: Send + Sync + 'static {
+    /// The image that this reference names here, if it is here.
+    async fn get(&self, reference: &str) -> Result<Option<Image>, Error>;
+
+    /// Brings an image here. Calls for the same reference and credentials share one pull.
+    async fn pull(&self, reference: &str, credentials: &[Credentials]) -> Result<Image, Error>;
+
+    /// All images.
+    async fn list(&self) -> Result<Vec<Image>, Error>;
+
+    /// Removes an image by its id, or one of its names.
+    async fn remove(&self, reference: &str) -> Result<(), Error>;
+
+    /// The space images take.
+    async fn disk_use(&self) -> Result<DiskUse, Error>;
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// `sha256:...` of its configuration.
+    pub id: String,
+    /// Names with tags: `docker.io/library/busybox:latest`.
+    pub tags: Vec<String>,
+    /// Names with digests.
+    pub digests: Vec<String>,
+    /// Compressed size of what it consists of.
+    pub size_bytes: u64,
+    /// What it says about its containers.
+    pub defaults: Defaults,
+    /// When a container was last made of it, or it was brought here.
+    pub last_used: SystemTime,
+}
+
+/// What an image says about its containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// `USER[:GROUP]`, by name or number; empty is root.
+    pub user: String,
+    /// The entry point.
+    pub entrypoint: Vec<String>,
+    /// Its arguments.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// The working directory.
+    pub working_directory: String,
+    /// The signal that asks its containers to end.
+    pub stop_signal: Option<String>,
+}
+
+/// Who asks a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// A token that is used instead of both.
+    pub identity_token: Option<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// The space images take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Bytes of content and unpacked layers.
+    pub used_bytes: u64,
+    /// Size of the file system they are on.
+    pub capacity_bytes: u64,
+    /// What is free of it.
+    pub available_bytes: u64,
+}
+
+/// Why an image could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The reference is no reference: `InvalidImageName`.
+    #[error("couldn't parse image name \"{reference}\": {reason}")]
+    InvalidName {
+        /// As it was given.
+        reference: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The registry has no such image, or does not say so to these credentials.
+    #[error("{0}")]
+    NotFound(String),
+    /// The registry refuses these credentials.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// What came is not what its digest says, or not an image.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no platform of this machine in the index.
+    #[error("no match for platform in manifest: {0}")]
+    Platform(String),
+    /// A container uses it.
+    #[error("image {0} is in use")]
+    InUse(String),
+    /// The registry or the disk failed.
+    #[error("{context}")]
+    Failed {
+        /// What was tried.
+        context: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

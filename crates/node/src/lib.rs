@@ -1,0 +1,8 @@
+//! The node agent: makes the machine what the pods of its node say, and reports what it sees.
+//!
+//! It is an ordinary client of the API, and knows neither the API server nor the store. `docs/node.md` has its shape.
+
+pub mod container;
+pub mod image;
+pub mod network;
+pub mod runtime;
