@@ -3,6 +3,8 @@
 //! It is an ordinary client of the API, and knows neither the API server nor the store. `docs/node.md` has its shape.
 
 pub mod container;
+pub mod downward;
+pub mod environment;
 pub mod image;
 pub mod network;
 pub mod runtime;
