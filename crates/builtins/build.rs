@@ -32,13 +32,16 @@ fn main() {
     let out = Path::new(&out);
     std::fs::write(out.join("schema.tab"), Tables::read().render()).expect("OUT_DIR is writable");
     std::fs::write(out.join("columns.tab"), columns()).expect("OUT_DIR is writable");
-    for (from, to) in
-        [("data/descriptions-v1.36.json", "descriptions.z"), ("data/bootstrap-v1.36.json", "bootstrap.z")]
-    {
-        std::fs::write(out.join(to), compress(&read(from))).expect("OUT_DIR is writable");
-    }
+    let (descriptions, enums) = published();
     let numbers = read("data/protobuf-v1.36.tsv") + &read("data/protobuf-overlay-v1.36.tsv");
-    std::fs::write(out.join("protobuf.z"), compress(&numbers)).expect("OUT_DIR is writable");
+    for (text, to) in [
+        (descriptions, "descriptions.z"),
+        (enums, "enums.z"),
+        (read("data/bootstrap-v1.36.json"), "bootstrap.z"),
+        (numbers, "protobuf.z"),
+    ] {
+        std::fs::write(out.join(to), compress(&text)).expect("OUT_DIR is writable");
+    }
 }
 
 fn read(file: &str) -> String {
@@ -51,10 +54,48 @@ fn compress(text: &str) -> Vec<u8> {
     encoder.finish().expect("a vector takes every write")
 }
 
+/// Texts of fields by type and field.
+type Descriptions = BTreeMap<String, BTreeMap<String, String>>;
+
+fn descriptions() -> Descriptions {
+    serde_json::from_str(&read("data/descriptions-v1.36.json")).expect("descriptions are texts")
+}
+
+/// The descriptions, with the values of enums in the form that kube-openapi's generator gives them; and the
+/// values by type and field.
+fn published() -> (String, String) {
+    let (fields, values) = (read("data/enums-v1.36.tsv"), read("data/enum-values-v1.36.tsv"));
+    // enum -> value -> meaning, sorted by value as upstream sorts both lists
+    let mut enums: HashMap<&str, BTreeMap<&str, &str>> = HashMap::new();
+    for row in rows(&values) {
+        enums.entry(row[0]).or_default().insert(row[1], row.get(2).unwrap_or(&""));
+    }
+    let types = Tables::read().types;
+    let mut descriptions = descriptions();
+    let mut by_field: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for row in rows(&fields) {
+        let (ty, field) = (row[0], row[1]);
+        let values = enums.get(row[2]).unwrap_or_else(|| panic!("no enum {}", row[2]));
+        let word = types[ty][field].as_str().unwrap_or_else(|| panic!("no field {ty}.{field}"));
+        // Those of lists and maps stand with the elements, which have no description.
+        if word.trim_end_matches('!') == "string" {
+            let text = descriptions.entry(ty.to_owned()).or_default().entry(field.to_owned()).or_default();
+            text.push_str("\n\nPossible enum values:");
+            for (value, meaning) in values {
+                write!(text, "\n - `{value:?}` {meaning}").expect("a string takes every write");
+                text.truncate(text.trim_end().len());
+            }
+            *text = text.trim_start().to_owned();
+        }
+        by_field.entry(ty).or_default().insert(field, values.keys().copied().collect());
+    }
+    let json = "texts are JSON";
+    (serde_json::to_string(&descriptions).expect(json), serde_json::to_string(&by_field).expect(json))
+}
+
 /// The columns of tables with their texts. A text may have line breaks: lines end with U+001E.
 fn columns() -> String {
-    let descriptions: BTreeMap<String, BTreeMap<String, String>> =
-        serde_json::from_str(&read("data/descriptions-v1.36.json")).expect("descriptions are texts");
+    let descriptions = descriptions();
     let mut out = String::new();
     for row in rows(&read("data/table-columns-v1.36.tsv")) {
         let (text, columns) = row.split_last().expect("a row has columns");

@@ -249,6 +249,9 @@ fn what_the_server_has_can_be_listed_and_explained() {
             let text = kubectl.run(&["explain", field]);
             assert!(text.contains(want) && text.contains("DESCRIPTION"), "{field}: {text}");
         }
+        let text = kubectl.run(&["explain", "pod.spec.restartPolicy"]);
+        assert!(text.contains("ENUM:\n    Always\n    Never\n    OnFailure\n"), "{text}");
+        assert!(text.contains("Possible enum values:\n     - `\"Always\"`\n"), "{text}");
     });
 }
 

@@ -3,13 +3,34 @@
 use std::io::Read as _;
 
 use sampan_model::Value;
+use sampan_schema::openapi;
 
 static DESCRIPTIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptions.z"));
+static ENUMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/enums.z"));
 
-/// A map from published type names to maps from field names (the empty name: the type itself) to texts.
-/// It takes a megabyte and some milliseconds: ask once, when a client wants it, and keep what you make of it.
-pub fn descriptions() -> Value {
-    inflate(DESCRIPTIONS)
+/// What is told of the published types.
+#[derive(Debug)]
+pub struct Descriptions {
+    /// From published type names to maps from field names (the empty name: the type itself) to texts.
+    texts: Value,
+    /// From published type names to maps from field names to lists of values.
+    enums: Value,
+}
+
+impl openapi::Descriptions for Descriptions {
+    fn of(&self, type_name: &str, field: Option<&str>) -> Option<&str> {
+        self.texts.of(type_name, field)
+    }
+
+    fn values(&self, type_name: &str, field: &str) -> &[Value] {
+        self.enums.at(&[type_name, field]).and_then(Value::as_array).unwrap_or_default()
+    }
+}
+
+/// Reads what is told of the types. It takes a megabyte and some milliseconds: ask once, when a client wants
+/// it, and keep what you make of it.
+pub fn descriptions() -> Descriptions {
+    Descriptions { texts: inflate(DESCRIPTIONS), enums: inflate(ENUMS) }
 }
 
 /// The JSON that the build compressed.

@@ -21,6 +21,12 @@ use crate::types::SchemaSet;
 pub trait Descriptions {
     /// The description of a type, or of a field of it.
     fn of(&self, type_name: &str, field: Option<&str>) -> Option<&str>;
+
+    /// The values that a field may have, or an element of its list or map; none if there is no such list.
+    /// They are only told: nothing is validated by them.
+    fn values(&self, _type_name: &str, _field: &str) -> &[Value] {
+        &[]
+    }
 }
 
 /// No descriptions.

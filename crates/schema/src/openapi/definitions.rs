@@ -239,12 +239,14 @@ impl<'a> Definitions<'a> {
     }
 
     fn property(&mut self, owner: Option<&str>, field: &Field, depth: usize) -> Value {
-        let schema = self.place(field.ty, depth);
+        let mut schema = self.place(field.ty, depth);
         let mut more = Vec::new();
-        if let Some(description) =
-            owner.and_then(|owner| self.published.descriptions.of(owner, Some(&field.name)))
-        {
-            more.push(("description", description.into()));
+        if let Some(owner) = owner {
+            let descriptions = self.published.descriptions;
+            if let Some(description) = descriptions.of(owner, Some(&field.name)) {
+                more.push(("description", description.into()));
+            }
+            enumerate(&mut schema, descriptions.values(owner, &field.name));
         }
         if self.dialect == Dialect::V3 {
             let zero = || match field.presence {
@@ -376,6 +378,20 @@ impl<'a> Definitions<'a> {
             }
         }
     }
+}
+
+/// States the values that a schema allows, or its elements if it is a list or a map.
+fn enumerate(schema: &mut Value, values: &[Value]) {
+    let Value::Object(map) = schema else { return };
+    if values.is_empty() {
+        return;
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(elements) = map.get_mut(key) {
+            return enumerate(elements, values);
+        }
+    }
+    map.insert("enum", Value::Array(values.to_vec()));
 }
 
 fn scalar(shape: &Shape, dialect: Dialect, map: &mut Map) {

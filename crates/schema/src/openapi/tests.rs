@@ -1,5 +1,7 @@
 //! What the documents say, and that nothing they refer to is missing.
 
+use std::sync::LazyLock;
+
 use sampan_model::{GroupVersion, GroupVersionKind, Value};
 
 use super::*;
@@ -14,6 +16,16 @@ impl Descriptions for Words {
             ("io.k8s.api.core.v1.Pod", None) => Some("A pod."),
             ("io.k8s.api.core.v1.Pod", Some("spec")) => Some("What it runs."),
             _ => None,
+        }
+    }
+
+    fn values(&self, type_name: &str, field: &str) -> &[Value] {
+        static VALUES: LazyLock<[Value; 2]> = LazyLock::new(|| ["One".into(), "Two".into()]);
+        let last = type_name.rsplit('.').next().unwrap();
+        match (last, field) {
+            // A text with a default, a list, a map.
+            ("ContainerPort", "protocol") | ("Container", "args") | ("PodSpec", "nodeSelector") => &*VALUES,
+            _ => &[],
         }
     }
 }
@@ -182,12 +194,12 @@ fn v3_schemas_state_defaults_beside_references() {
     );
     assert_eq!(
         spec.at(&["properties", "nodeSelector"]).unwrap().to_json(),
-        r#"{"additionalProperties":{"default":"","type":"string"},"type":"object","x-kubernetes-map-type":"atomic"}"#
+        r#"{"additionalProperties":{"default":"","enum":["One","Two"],"type":"string"},"type":"object","x-kubernetes-map-type":"atomic"}"#
     );
     let port = schema("io.k8s.api.core.v1.ContainerPort");
     assert_eq!(
         port.at(&["properties", "protocol"]).unwrap().to_json(),
-        r#"{"default":"TCP","type":"string"}"#
+        r#"{"default":"TCP","enum":["One","Two"],"type":"string"}"#
     );
     assert_eq!(
         port.at(&["properties", "containerPort"]).unwrap().to_json(),
@@ -247,6 +259,42 @@ fn v2_puts_extensions_beside_references() {
         r#"{"properties":{"color":{"enum":["red"],"type":"string"},"size":{"minimum":1}},"type":"object"}"#
     );
     assert_eq!(document.str_at(&["info", "title"]), "Kubernetes");
+}
+
+#[test]
+fn values_of_enums_stand_with_the_text_or_with_the_elements() {
+    let v3 = |name: &str, field: &str| {
+        let path = ["components", "schemas", name, "properties", field];
+        core().at(&path).unwrap().to_json()
+    };
+    let v2 = |name: &str, field: &str| {
+        let path = ["definitions", name, "properties", field];
+        document(v2).at(&path).unwrap().to_json()
+    };
+    let rows = [
+        (
+            "io.k8s.api.core.v1.ContainerPort",
+            "protocol",
+            r#"{"default":"TCP","enum":["One","Two"],"type":"string"}"#,
+            r#"{"enum":["One","Two"],"type":"string"}"#,
+        ),
+        (
+            "io.k8s.api.core.v1.Container",
+            "args",
+            r#"{"items":{"default":"","enum":["One","Two"],"type":"string"},"type":"array","x-kubernetes-list-type":"atomic"}"#,
+            r#"{"items":{"enum":["One","Two"],"type":"string"},"type":"array","x-kubernetes-list-type":"atomic"}"#,
+        ),
+        (
+            "io.k8s.api.core.v1.PodSpec",
+            "nodeSelector",
+            r#"{"additionalProperties":{"default":"","enum":["One","Two"],"type":"string"},"type":"object","x-kubernetes-map-type":"atomic"}"#,
+            r#"{"additionalProperties":{"enum":["One","Two"],"type":"string"},"type":"object","x-kubernetes-map-type":"atomic"}"#,
+        ),
+    ];
+    for (name, field, in_v3, in_v2) in rows {
+        assert_eq!(v3(name, field), in_v3, "{name}.{field}");
+        assert_eq!(v2(name, field), in_v2, "{name}.{field}");
+    }
 }
 
 #[test]
@@ -342,4 +390,20 @@ fn the_protobuf_form_holds_the_same_document() {
         br#"[{"group":"","kind":"Pod","version":"v1"}]"#
     );
     assert_eq!(field(&entry(&field(&pod, 25), 1, "spec"), 1), b"#/definitions/io.k8s.api.core.v1.PodSpec");
+    let property = |name: &str, of: &str| {
+        let schema = entry(&field(&bytes, 9), 1, &format!("io.k8s.api.core.v1.{name}"));
+        entry(&field(&schema, 25), 1, of)
+    };
+    let enum_values = |schema: &[u8]| -> Vec<String> {
+        let any = fields(schema).into_iter().filter(|(number, _)| *number == 20);
+        any.map(|(_, value)| String::from_utf8(field(&value, 2)).unwrap()).collect()
+    };
+    let want = [r#""One""#, r#""Two""#];
+    assert_eq!(enum_values(&property("ContainerPort", "protocol")), want);
+    assert_eq!(
+        enum_values(&field(&field(&property("Container", "args"), 23), 1)),
+        want,
+        "elements of a list"
+    );
+    assert_eq!(enum_values(&field(&field(&property("PodSpec", "nodeSelector"), 21), 1)), want, "of a map");
 }
