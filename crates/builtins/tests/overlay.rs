@@ -74,7 +74,7 @@ fn the_default_of_a_field_is_one_of_its_values() {
         let default: String = serde_json::from_str(row[2]).unwrap();
         assert!(values.iter().any(|v| v.as_str() == Some(&default)), "{row:?}");
     }
-    assert!(seen > 10, "{seen}");
+    assert!(seen > 0, "no field has both");
 }
 
 #[test]
