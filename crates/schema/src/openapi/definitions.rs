@@ -247,6 +247,13 @@ impl<'a> Definitions<'a> {
                 more.push(("description", description.into()));
             }
             enumerate(&mut schema, descriptions.values(owner, &field.name));
+            // Upstream says of the items of a kind's list nothing but what they are.
+            if field.name == "items"
+                && self.lists.contains_key(owner)
+                && let Value::Object(map) = &mut schema
+            {
+                map.remove("x-kubernetes-list-type");
+            }
         }
         if self.dialect == Dialect::V3 {
             let zero = || match field.presence {

@@ -214,6 +214,24 @@ fn v3_schemas_state_defaults_beside_references() {
 }
 
 #[test]
+fn items_of_a_kinds_list_have_no_list_type() {
+    let list = "io.k8s.api.core.v1.PodList items [io.k8s.api.core.v1.Pod]!";
+    let set = parse(&format!("{CORE}\n{list}"), SchemaSet::new());
+    let resources = resources();
+    let published = Published { set: &set, resources: &resources, descriptions: &(), version: "" };
+    let document: Value = serde_json::from_slice(&v2(&published)).unwrap();
+    let items =
+        |name: &str, field: &str| document.at(&["definitions", name, "properties", field]).unwrap().to_json();
+    assert_eq!(
+        items("io.k8s.api.core.v1.PodList", "items"),
+        r##"{"items":{"$ref":"#/definitions/io.k8s.api.core.v1.Pod"},"type":"array"}"##
+    );
+    assert!(
+        items("io.k8s.api.core.v1.PodSpec", "tolerations").contains(r#""x-kubernetes-list-type":"atomic""#)
+    );
+}
+
+#[test]
 fn every_reference_leads_to_a_definition() {
     fn visit(value: &Value, found: &mut Vec<String>) {
         match value {
