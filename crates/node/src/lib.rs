@@ -7,4 +7,6 @@ pub mod downward;
 pub mod environment;
 pub mod image;
 pub mod network;
+pub mod pods;
 pub mod runtime;
+pub mod status;

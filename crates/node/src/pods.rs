@@ -1,0 +1,11 @@
+//! The pods of the node: what is to be done for each, done by one task a pod.
+//!
+//! `plan` decides, `worker` carries out, `memory` is all that a worker remembers between two looks.
+
+pub mod config;
+pub mod memory;
+pub mod parts;
+pub mod plan;
+pub mod restart;
+pub mod roles;
+pub mod worker;
