@@ -254,6 +254,7 @@ fn ends_are_named_in_the_kubelets_words() {
     }
 }
 
+#[allow(clippy::large_stack_arrays, reason = "a table of pods")]
 #[test]
 fn readiness_follows_from_probes_and_gates() {
     let probed = || {
@@ -265,7 +266,7 @@ fn readiness_follows_from_probes_and_gates() {
     };
     let ready = || probed().remembering(|m| m.container_mut("a").ready = Some(true));
     let gate = |status: &str| json!({"conditions": [{"type": "example.com/up", "status": status}]});
-    for (name, case, containers, pod, reason) in vec![
+    for (name, case, containers, pod, reason) in [
         ("no probe", Case::one("Always").running("a"), "True", "True", Value::Null),
         ("no result yet", probed(), "False", "False", json!("ContainersNotReady")),
         ("no gate", ready(), "True", "False", json!("ReadinessGatesNotReady")),
