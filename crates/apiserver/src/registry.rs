@@ -1,12 +1,13 @@
 //! The CRUD engine: every resource is created, read, changed, deleted and watched here.
 //!
 //! It takes typed [`Attributes`], not HTTP requests, and never looks anything up in a context. Files:
-//! `create`, `update` (PUT, patches, apply), `delete`, `read` (get, list), `watch`, `part` (subresources);
+//! `create`, `update` (PUT, patches, apply), `delete`, `read` (get, list), `filter` (selectors), `watch`, `part` (subresources);
 //! `settle` what the server completes after a write,
 //! `write` holds what all writes share, `object` how stored bytes become trees and back.
 
 mod create;
 mod delete;
+mod filter;
 mod first;
 mod lookup;
 pub mod object;

@@ -1,5 +1,6 @@
 //! The body of a watch: a frame an event, encoded once and shared by all who watch in the plain form.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -21,8 +22,9 @@ use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, ListOptions, WatchEvent, WatchEvents, WatchItem, at_revision, object};
 use crate::server::Shared;
 
-/// How much may be gathered for one client before it is sent.
-const PIECE_BYTES: usize = 256 * 1024;
+/// How much is put together for one client before it is sent: the usual size of an HTTP/2 frame. Frames of events are
+/// shared by all watchers, pieces are not, so small ones keep slow watchers cheap.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Starts a watch.
 pub(super) async fn answer(
@@ -56,6 +58,7 @@ pub(super) async fn answer(
         a: a.clone(),
         events,
         how: Telling { form, include, plain: shape::is_stored_form(a, form) },
+        told: Gathered::default(),
         first: true,
         timers: Timers::new(options.timeout_seconds, options.bookmarks),
         just_sent: false,
@@ -73,6 +76,8 @@ struct WatchBody {
     a: Attributes,
     events: WatchEvents,
     how: Telling,
+    /// What was told and not given yet.
+    told: Gathered,
     /// Nothing was told yet (a table's columns go with its first row).
     first: bool,
     timers: Timers,
@@ -96,31 +101,26 @@ impl Pieces for WatchBody {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let mut out = Gathered::default();
-        loop {
-            let before = out.len();
+        while !self.over && self.told.len() < PIECE_BYTES {
+            let before = self.told.len();
             let this = &mut *self;
-            let (a, how) = (&this.a, this.how);
+            let (a, how, told) = (&this.a, this.how, &mut this.told);
             let (first, clock) = (&mut this.first, &this.clock);
             let polled = this.events.poll_items(cx, &mut |item| {
-                tell(&mut out, a, item, how, first, clock);
+                tell(told, a, item, how, first, clock);
             });
             match polled {
-                Poll::Ready(true) if out.len() < PIECE_BYTES && out.len() > before => {}
-                Poll::Ready(true) => break,
-                Poll::Ready(false) => {
-                    self.over = true;
-                    break;
-                }
-                Poll::Pending => break,
+                Poll::Ready(true) if self.told.len() > before => {}
+                Poll::Ready(false) => self.over = true,
+                Poll::Ready(true) | Poll::Pending => break,
             }
         }
-        if let Some(piece) = out.take() {
+        if let Some(piece) = self.told.take() {
             self.just_sent = true;
             return Poll::Ready(Some(piece));
+        }
+        if self.over {
+            return Poll::Ready(None);
         }
         let by_sender = std::mem::take(&mut self.just_sent);
         if by_sender && !self.over && self.timers.are_armed(cx) && !self.clock.shutdown.is_cancelled() {
@@ -146,32 +146,47 @@ impl Pieces for WatchBody {
     }
 }
 
-/// Frames for one piece: a single one is passed on as it is, several are put together.
+/// Frames on their way to the client.
 #[derive(Default)]
 struct Gathered {
-    one: Option<Bytes>,
-    many: BytesMut,
+    frames: VecDeque<Bytes>,
+    len: usize,
 }
 
 impl Gathered {
     fn len(&self) -> usize {
-        self.one.as_ref().map_or(0, Bytes::len) + self.many.len()
+        self.len
     }
 
     fn push(&mut self, frame: Bytes) {
-        if self.many.is_empty() && self.one.is_none() {
-            self.one = Some(frame);
-            return;
-        }
-        if let Some(one) = self.one.take() {
-            self.many.reserve(one.len() + frame.len());
-            self.many.extend_from_slice(&one);
-        }
-        self.many.extend_from_slice(&frame);
+        self.len += frame.len();
+        self.frames.push_back(frame);
     }
 
+    /// The next piece: one frame is passed on as it is, several are put together.
     fn take(&mut self) -> Option<Bytes> {
-        self.one.take().or_else(|| (!self.many.is_empty()).then(|| self.many.split().freeze()))
+        let first = self.frames.pop_front()?;
+        let mut len = first.len();
+        let mut fits = |frame: &Bytes| {
+            len += frame.len();
+            len <= PIECE_BYTES
+        };
+        let more = self.frames.iter().take_while(|frame| fits(frame)).count();
+        let piece = if more == 0 {
+            first
+        } else {
+            let len = first.len() + self.frames.iter().take(more).map(Bytes::len).sum::<usize>();
+            let mut piece = BytesMut::with_capacity(len);
+            piece.extend_from_slice(&first);
+            self.frames.drain(..more).for_each(|frame| piece.extend_from_slice(&frame));
+            piece.freeze()
+        };
+        self.len -= piece.len();
+        if self.frames.is_empty() && self.frames.capacity() > 64 {
+            // Room for a backlog is not kept: most watches are idle most of the time.
+            self.frames = VecDeque::new();
+        }
+        Some(piece)
     }
 }
 
@@ -286,4 +301,21 @@ fn bookmark(a: &Attributes, form: Form, revision: Revision, initial: bool) -> By
 /// Bookmarks have no age.
 fn a_long_ago() -> jiff::Timestamp {
     jiff::Timestamp::UNIX_EPOCH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_put_together_up_to_the_size_of_a_piece_and_larger_ones_stay_whole() {
+        let mut told = Gathered::default();
+        let lens = [10_000, 6_000, 384, 1, 100_000, 16_000, 385, 7];
+        let frames = lens.iter().zip(b'a'..).map(|(len, byte)| Bytes::from(vec![byte; *len]));
+        frames.clone().for_each(|frame| told.push(frame));
+        let pieces: Vec<_> = std::iter::from_fn(|| told.take()).collect();
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [16_384, 1, 100_000, 16_000, 392]);
+        assert_eq!(pieces.concat(), frames.collect::<Vec<_>>().concat());
+        assert_eq!(told.len(), 0);
+    }
 }

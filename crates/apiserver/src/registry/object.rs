@@ -96,6 +96,12 @@ impl View {
         entry.memo.get_or_init(|| Arc::new(parse(entry).map(|o| View::new(storage, &o)).unwrap_or_default()))
     }
 
+    /// Reads a little of the first and the last label, so that what lies around it is fetched from memory.
+    pub(super) fn touch(&self) -> usize {
+        let ends = [self.labels.first(), self.labels.last()];
+        ends.into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
     /// The labels, sorted by key.
     pub fn labels(&self) -> &[(Str, Str)] {
         &self.labels

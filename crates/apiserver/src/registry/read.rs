@@ -5,80 +5,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use sampan_model::field_selector;
-use sampan_model::label_selector::Selector;
 use sampan_model::{Reason, Status, Value};
 use sampan_store::{Entry, Error, Revision, Snapshot};
 
+use super::filter::Filter;
 use super::list_options::VersionMatch;
-use super::object::{self, View};
+use super::object;
 use super::{Attributes, ListOptions, Registry, store_error, too_large_version};
-use crate::Resource;
-
-/// Which objects are selected; compiled once for a list or a watch.
-#[derive(Debug, Clone)]
-pub(super) struct Filter {
-    labels: Selector,
-    fields: field_selector::Selector,
-    storage: Arc<Resource>,
-}
-
-impl Filter {
-    /// 400 when a field selector names a field that the kind does not offer.
-    pub(super) fn new(a: &Attributes, options: &ListOptions) -> Result<Self, Status> {
-        let known = |field: &str| {
-            field == "metadata.name"
-                || (field == "metadata.namespace" && a.resource.namespaced)
-                || a.resource.selectable_fields.iter().any(|f| f.name == field)
-        };
-        if let Some(unknown) =
-            options.fields.requirements().iter().map(|r| r.field.as_str()).find(|f| !known(f))
-        {
-            let gv = a.resource.group_version();
-            return Err(Status::bad_request(format!(
-                "Unable to find {:?} that match label selector {:?}, field selector {:?}: field label not supported: {unknown}",
-                format!("{}, Resource={}", gv_text(&gv.group, &gv.version), a.resource.gvr.resource),
-                options.labels.to_string(),
-                options.fields.to_string(),
-            )));
-        }
-        Ok(Self {
-            labels: options.labels.clone(),
-            fields: options.fields.clone(),
-            storage: Arc::clone(&a.storage),
-        })
-    }
-
-    /// Whether it selects everything.
-    pub(super) fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_everything()
-    }
-
-    pub(super) fn matches(&self, entry: &Entry) -> bool {
-        if self.is_everything() {
-            return true;
-        }
-        let Some(view) = View::of(&self.storage, entry) else { return false };
-        self.labels.matches_sorted(view.labels())
-            && (self.fields.is_everything() || {
-                let (namespace, name) = object::names(&self.storage, &entry.key);
-                self.fields.matches(|field| match field {
-                    "metadata.name" => name.into(),
-                    "metadata.namespace" => namespace.into(),
-                    other => view.field(&self.storage.selectable_fields, other).unwrap_or("").into(),
-                })
-            })
-    }
-
-    /// The one name that can match, if the selector demands one.
-    fn only_name(&self) -> Option<&str> {
-        self.fields.required_value("metadata.name")
-    }
-}
-
-fn gv_text(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("/{version}") } else { format!("{group}/{version}") }
-}
 
 /// A list, decided but not yet encoded: its items are read from the snapshot as the client takes them.
 #[derive(Debug)]
@@ -119,8 +52,9 @@ impl ListCursor {
         if self.done {
             return false;
         }
-        for entry in self.snapshot.range(&self.prefix, self.from.as_deref()) {
-            if self.filter.matches(entry) && !take(entry) {
+        let range = self.snapshot.range(&self.prefix, self.from.as_deref());
+        for entry in self.filter.select(range) {
+            if !take(entry) {
                 self.from = Some(format!("{}\0", entry.key));
                 return true;
             }
@@ -201,10 +135,7 @@ impl Registry {
         }
         let mut page: Vec<Arc<Entry>> = Vec::with_capacity(options.limit.min(1024));
         let mut more = false;
-        for entry in snapshot.range(&prefix, from.as_deref()) {
-            if !filter.matches(entry) {
-                continue;
-            }
+        for entry in filter.select(snapshot.range(&prefix, from.as_deref())) {
             if page.len() == options.limit {
                 more = true;
                 break;

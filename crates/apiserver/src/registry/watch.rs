@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use sampan_model::{Status, Value};
 use sampan_store::{Entry, Event, EventKind, Revision, Snapshot, Watcher};
 
+use super::filter::Filter;
 use super::list_options::VersionMatch;
-use super::read::Filter;
 use super::{Attributes, ListOptions, Registry, object, store_error};
 
 /// What a watcher is told of one object.
@@ -157,15 +157,14 @@ impl WatchEvents {
         let Some(initial) = &mut self.initial else { return false };
         let mut told = 0;
         let mut next = None;
-        for entry in initial.snapshot.range(&initial.prefix, initial.from.as_deref()) {
-            if self.filter.matches(entry) {
-                if told == INITIAL_PIECE {
-                    next = Some(entry.key.to_string());
-                    break;
-                }
-                tell(WatchItem::Initial(Arc::clone(entry)));
-                told += 1;
+        let range = initial.snapshot.range(&initial.prefix, initial.from.as_deref());
+        for entry in self.filter.select(range) {
+            if told == INITIAL_PIECE {
+                next = Some(entry.key.to_string());
+                break;
             }
+            tell(WatchItem::Initial(Arc::clone(entry)));
+            told += 1;
         }
         if next.is_some() {
             initial.from = next;
