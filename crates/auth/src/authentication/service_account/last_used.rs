@@ -27,6 +27,8 @@ const QUEUE: usize = 64;
 struct Use {
     namespace: String,
     secret: String,
+    /// So that another secret of the name is not labelled.
+    uid: String,
 }
 
 /// Where uses are told; nowhere by default.
@@ -44,9 +46,10 @@ pub fn channel() -> (Uses, Told) {
 }
 
 impl Uses {
-    pub(super) fn tell(&self, namespace: &str, secret: &str) {
+    pub(super) fn tell(&self, namespace: &str, secret: &str, uid: &str) {
         if let Some(sender) = &self.0 {
-            let _ = sender.try_send(Use { namespace: namespace.to_owned(), secret: secret.to_owned() });
+            let [namespace, secret, uid] = [namespace, secret, uid].map(str::to_owned);
+            let _ = sender.try_send(Use { namespace, secret, uid });
         }
     }
 }
@@ -64,9 +67,9 @@ pub async fn follow(server: Server, mut told: Told) {
     }
     while let Some(used) = told.0.recv().await {
         if let Err(status) = label(&server, &used).await
-            && status.code() != 404
+            && !matches!(status.code(), 404 | 409)
         {
-            let Use { namespace, secret } = used;
+            let Use { namespace, secret, .. } = used;
             tracing::warn!(namespace, secret, %status, "the last use of a secret's token cannot be written");
         }
     }
@@ -106,7 +109,8 @@ async fn label(server: &Server, used: &Use) -> Result<(), Status> {
         resource,
     };
     let labels = map([(LAST_USED, today.into())]);
-    let patch = map([("metadata", map([("labels", labels.into())]).into())]);
+    let meta = map([("uid", used.uid.as_str().into()), ("labels", labels.into())]);
+    let patch = map([("metadata", meta.into())]);
     let options = WriteOptions {
         dry_run: false,
         field_manager: String::new(),

@@ -120,7 +120,7 @@ impl LegacyTokens {
         let last = secret.metadata.labels.get(LAST_USED);
         // Another server's clock may be ahead.
         if last.is_none_or(|last| *last != today && *last != tomorrow) {
-            self.uses.tell(namespace, &claims.secret);
+            self.uses.tell(namespace, &claims.secret, &secret.metadata.uid);
         }
         Ok(())
     }
