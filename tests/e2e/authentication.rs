@@ -64,6 +64,20 @@ fn certificate(issuer: &Issuer<'_, KeyPair>, change: impl FnOnce(&mut Certificat
     )
 }
 
+/// A certificate with so many authorities behind it, none of which signed the one before.
+fn chained(issuer: &Issuer<'_, KeyPair>, length: usize) -> String {
+    let credentials = certificate(issuer, |_| {});
+    let (first, key) = credentials.split_once(", ").unwrap();
+    let first = STANDARD.decode(first.trim_start_matches("client-certificate-data: ")).unwrap();
+    let mut chain = String::from_utf8(first).unwrap();
+    for _ in 0..length {
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        chain.push_str(&params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem());
+    }
+    format!("client-certificate-data: {}, {key}", STANDARD.encode(chain))
+}
+
 #[tokio::test]
 async fn a_client_with_a_bad_certificate_reads_why_it_is_not_let_in() {
     let cluster = Cluster::start();
@@ -84,6 +98,7 @@ async fn a_client_with_a_bad_certificate_reads_why_it_is_not_let_in() {
         ("another authority", certificate(&stranger, |_| {})),
         ("expired", certificate(&own, |p| p.not_after = rcgen::date_time_ymd(2021, 1, 1))),
         ("not yet valid", certificate(&own, |p| p.not_before = rcgen::date_time_ymd(2099, 1, 1))),
+        ("a huge chain", chained(&stranger, 40)),
     ];
     for (name, credentials) in rows {
         let client = client(&cluster, &credentials).await;

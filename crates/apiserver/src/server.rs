@@ -50,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// Health checks besides the server's own.
     pub health_checks: Vec<HealthCheck>,
+    /// Metrics besides the server's own, registered already.
+    pub metrics: prometheus_client::registry::Registry,
 }
 
 /// What all requests share.
@@ -83,7 +85,7 @@ pub struct Server(Arc<Shared>);
 impl Server {
     /// Puts a server together.
     pub fn new(config: Config) -> Self {
-        let mut metrics_registry = prometheus_client::registry::Registry::default();
+        let mut metrics_registry = config.metrics;
         config.store.register_metrics(&mut metrics_registry);
         let metrics = Metrics::new(&mut metrics_registry);
         config.admission.register_metrics(&mut metrics_registry);

@@ -25,6 +25,15 @@ impl User {
         }
     }
 
+    /// The identity under which the server itself writes.
+    pub fn apiserver() -> Self {
+        Self {
+            name: "system:apiserver".into(),
+            groups: vec!["system:masters".into(), "system:authenticated".into()],
+            ..Self::default()
+        }
+    }
+
     /// Whether the user is in a group.
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|g| g == group)

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod client_certificate;
 pub mod jwt;
 pub mod oidc;
+pub mod published;
 pub mod request_header;
 pub mod service_account;
 pub mod stored;

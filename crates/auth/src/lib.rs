@@ -10,4 +10,6 @@ pub mod audit_webhook;
 pub mod authentication;
 pub mod authorization;
 pub mod https;
+pub mod metrics;
+pub mod reload;
 pub mod webhook_client;

@@ -106,10 +106,22 @@ impl WebhookClient {
 
     /// Asks, and asks again while that may help.
     pub async fn ask(&self, question: &Value) -> Result<Value, Error> {
+        self.ask_observed(question, |_, _| {}).await
+    }
+
+    /// The same; `observe` is told of each attempt how long it took and how it failed.
+    pub async fn ask_observed(
+        &self,
+        question: &Value,
+        observe: impl Fn(Duration, Option<&Error>),
+    ) -> Result<Value, Error> {
         let body = Bytes::from(question.to_string());
         let mut own = self.backoff.first;
         for attempt in 1.. {
-            let error = match self.ask_once(body.clone()).await {
+            let started = tokio::time::Instant::now();
+            let outcome = self.ask_once(body.clone()).await;
+            observe(started.elapsed(), outcome.as_ref().err());
+            let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

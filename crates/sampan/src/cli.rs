@@ -145,7 +145,7 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
 /// Who may do what.
 #[derive(Debug, Args)]
 pub(crate) struct Authorization {
-    /// Who decides what a user may do, in order: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook
+    /// Who decides what a user may do, in order: ABAC, AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook
     /// [default: Node,RBAC]
     #[arg(
         id = "authorization_mode",
@@ -159,11 +159,14 @@ pub(crate) struct Authorization {
     #[arg(id = "authorization_config", long = "authorization-config", value_name = "FILE",
         conflicts_with_all = ["webhook_file", "authorized_ttl", "unauthorized_ttl"])]
     pub(crate) config: Option<PathBuf>,
+    /// File of the policies of the mode ABAC, one a line
+    #[arg(long = "authorization-policy-file", value_name = "FILE")]
+    pub(crate) policy_file: Option<PathBuf>,
     /// Kubeconfig of the webhook that the mode Webhook asks
     #[arg(long = "authorization-webhook-config-file", value_name = "FILE")]
     pub(crate) webhook_file: Option<PathBuf>,
     /// Version in which the webhook is asked
-    #[arg(long = "authorization-webhook-version", value_name = "VERSION", default_value = "v1", value_parser = ["v1"])]
+    #[arg(long = "authorization-webhook-version", value_name = "VERSION", default_value = "v1", value_parser = ["v1", "v1beta1"])]
     pub(crate) webhook_version: String,
     /// How long the webhook's yes is remembered
     #[arg(long = "authorization-webhook-cache-authorized-ttl", value_name = "DURATION", default_value = "5m",

@@ -21,10 +21,14 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+use prometheus_client::registry::Registry;
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::server::{Config, Server};
+use sampan_auth::authentication::published;
+use sampan_auth::authentication::service_account::last_used;
 use sampan_auth::authorization::rbac::aggregation;
+use sampan_auth::metrics::Metrics;
 use sampan_builtins::Dependencies;
 use sampan_encryption::Encryption;
 use sampan_store::Store;
@@ -117,8 +121,12 @@ async fn serve(
     let kept = Arc::clone(&store);
     let store: Arc<dyn Store> = store;
     let url = kubeconfig::url(address);
-    let authentication = authentication::Setup::new(&options.authentication, pki, Arc::clone(&store), &url)?;
-    let authorization = authorization::of(&options.authorization, &store)?;
+    let mut registry = Registry::default();
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let metrics = Metrics::register(&mut registry, &format!("apiserver-{hostname}"));
+    let authentication =
+        authentication::Setup::new(&options.authentication, pki, Arc::clone(&store), &url, &metrics)?;
+    let authorization = authorization::of(&options.authorization, &store, &metrics)?;
     let dependencies = Dependencies {
         authorizer: Some(Arc::clone(&authorization.authorizer)),
         tokens: Some(authentication.tokens),
@@ -142,16 +150,17 @@ async fn serve(
         audit: audit.clone(),
         limits,
         health_checks: encryption::health_checks(options, &encryption),
+        metrics: registry,
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
-    let keeping = tokio::spawn(sampan_builtins::flow_control::follow(server.clone()));
-    let names = ServerNames::new(
-        address.ip(),
-        options.service_cluster_ip_range.first(),
-        &rustix::system::uname().nodename().to_string_lossy(),
-        &options.tls_san,
-    );
+    let keeping = [
+        tokio::spawn(sampan_builtins::flow_control::follow(server.clone())),
+        tokio::spawn(last_used::follow(server.clone(), authentication.told)),
+        tokio::spawn(published::follow(server.clone(), authentication.published)),
+    ];
+    let names =
+        ServerNames::new(address.ip(), options.service_cluster_ip_range.first(), &hostname, &options.tls_san);
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
     let tls = tls::config(authentication.authority_names, &certificate)?;
     let stop = CancellationToken::new();
@@ -181,7 +190,7 @@ async fn serve(
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     gathering.abort();
-    keeping.abort();
+    keeping.iter().for_each(tokio::task::JoinHandle::abort);
     let ended = listening.await.context("the listener has panicked")?;
     if let Some(audit) = audit {
         audit.shut_down().await;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::similar_names)] // patch and path, old and own: the field's words are alike
 
+pub mod cel;
 pub mod complete;
 pub mod decode;
 pub mod default;

@@ -4,7 +4,7 @@
 //! are compiled, and junctors (`oneOf` and such) stay what they are.
 
 mod compile;
-mod formats;
+pub(crate) mod formats;
 
 use std::collections::HashSet;
 

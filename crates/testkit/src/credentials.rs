@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use sampan_auth::authentication::jwt::SigningKey;
-use sampan_auth::authentication::service_account::{AccountTokens, Issuer, KeyRing, Keys, LegacyTokens};
+use sampan_auth::authentication::service_account::{
+    AccountTokens, Issuer, KeyRing, Keys, LegacyTokens, last_used,
+};
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::Tokens;
 use sampan_store::Store;
@@ -20,6 +22,8 @@ pub static KEY: LazyLock<String> =
 pub(crate) struct Credentials {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) issuer: Arc<Issuer>,
+    /// Uses of secrets' tokens.
+    pub(crate) told: last_used::Told,
 }
 
 impl Credentials {
@@ -31,7 +35,14 @@ impl Credentials {
         let issuers = audiences.clone();
         let accounts =
             AccountTokens::new(keys.clone(), issuers, audiences.clone(), stored.clone(), Timestamp::now);
-        let legacy = LegacyTokens { keys: keys.clone(), audiences: audiences.clone(), stored };
+        let (uses, told) = last_used::channel();
+        let legacy = LegacyTokens {
+            keys: keys.clone(),
+            audiences: audiences.clone(),
+            stored,
+            uses,
+            clock: Timestamp::now,
+        };
         let tokens = Tokens::new(vec![Arc::new(legacy), Arc::new(accounts)], audiences.clone());
         let issuer = Issuer {
             keys,
@@ -41,6 +52,6 @@ impl Credentials {
             extend: true,
             clock: Timestamp::now,
         };
-        Self { tokens: Arc::new(tokens), issuer: Arc::new(issuer) }
+        Self { tokens: Arc::new(tokens), issuer: Arc::new(issuer), told }
     }
 }

@@ -7,6 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use sampan_apiserver::User;
 use sampan_apiserver::admission::Plugins;
 use sampan_apiserver::catalog::Catalog;
@@ -14,6 +15,7 @@ use sampan_apiserver::chain::authentication::{Anonymous, InProcess, PeerIdentity
 use sampan_apiserver::flow_control::{Limits, MAX_MUTATING, MAX_READING};
 use sampan_apiserver::http_io::respond::Answer;
 use sampan_apiserver::server::{Config, Server};
+use sampan_auth::authentication::service_account::last_used;
 use sampan_auth::authentication::token::Bearer;
 use sampan_auth::authorization::modes::{self, Mode};
 use sampan_auth::authorization::rbac::escalation::Escalation;
@@ -98,6 +100,7 @@ impl TestServer {
             audit: None,
             limits,
             health_checks: Vec::new(),
+            metrics: Registry::default(),
         };
         change(&mut config);
         let server = Server::new(config);
@@ -109,6 +112,7 @@ impl TestServer {
         let ensured =
             server.registry().ensure(objects.collect(), &sampan_builtins::bootstrap::reconcile).await;
         ensured.expect("the first objects can be written");
+        tokio::spawn(last_used::follow(server.clone(), credentials.told));
         Self { server, who: Some(Arc::new(admin())) }
     }
 

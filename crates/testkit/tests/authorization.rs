@@ -14,6 +14,8 @@ mod reviews;
 mod routes;
 #[path = "authorization/webhooks.rs"]
 mod webhooks;
+#[path = "authorization/wildcards.rs"]
+mod wildcards;
 
 use sampan_testkit::TestServer;
 use serde_json::{Value, json};

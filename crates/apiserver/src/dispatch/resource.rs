@@ -227,7 +227,7 @@ impl Request<'_> {
             self.decode(&body, &self.a.resource.schema, &options, &self.a.resource, "")?;
         if let Some(virtual_resource) = &self.a.resource.virtual_resource {
             let registry = &self.server.registry;
-            let object = registry.prepare_virtual(&self.a, object, &options)?;
+            let (object, of_admission) = registry.prepare_virtual(&self.a, object, &options).await?;
             let request = VirtualRequest {
                 user: &self.a.user,
                 namespace: &self.a.namespace,
@@ -237,6 +237,7 @@ impl Request<'_> {
                 },
             };
             let answer = virtual_resource.create(request).await?;
+            let warnings: Vec<String> = warnings.into_iter().chain(of_admission).collect();
             return self.object(201, crate::registry::object::encoded(&answer), &warnings);
         }
         let mut object = object;

@@ -55,16 +55,22 @@ impl Registry {
     }
 
     /// What a POST to a resource that is not stored makes of its body before it is asked: its namespace, and who sent
-    /// which field (upstream writes that down for reviews too).
-    pub(crate) fn prepare_virtual(
+    /// which field (upstream writes that down for reviews too). Admission sees it as it sees what is stored. With it come
+    /// the warnings that admission gives.
+    pub(crate) async fn prepare_virtual(
         &self,
         a: &Attributes,
         mut body: Value,
         options: &WriteOptions,
-    ) -> Result<Value, Status> {
+    ) -> Result<(Value, Vec<String>), Status> {
         check_namespace(a, &mut body)?;
+        let snapshot = self.store.snapshot();
+        let lookup = self.lookup(&snapshot);
+        let cx = Context::new(a, self.now(), options.dry_run, &lookup);
+        self.admission.admit(&cx, Verb::Create, &mut body, None).await?;
         keep_managed_fields(a, options, None, &mut body, self.now(), None)?;
-        Ok(body)
+        self.admission.validate(&cx, Verb::Create, &body, None).await?;
+        Ok((body, cx.take_warnings()))
     }
 
     /// One attempt. `applied`: the managed fields were written down already.

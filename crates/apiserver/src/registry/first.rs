@@ -24,15 +24,6 @@ pub enum Existing {
 /// Decides about an object that is there: its resource, itself, and the one that is wanted.
 pub type Reconcile = dyn Fn(&Resource, &Value, &Value) -> Existing + Send + Sync;
 
-/// The identity under which the server writes.
-fn apiserver() -> User {
-    User {
-        name: "system:apiserver".into(),
-        groups: vec!["system:masters".into(), "system:authenticated".into()],
-        ..User::default()
-    }
-}
-
 impl Registry {
     /// Writes objects that must exist from the start, in one commit; what becomes of those that exist, `reconcile` says.
     /// Answers how many were written.
@@ -43,7 +34,7 @@ impl Registry {
     ) -> Result<usize, Status> {
         let snapshot = self.store.snapshot();
         let (mut gone, mut ops) = (Vec::new(), Vec::new());
-        let user = Arc::new(apiserver());
+        let user = Arc::new(User::apiserver());
         for (resource, wanted) in objects {
             let key = resource.key(wanted.namespace(), wanted.name());
             let Some(entry) = snapshot.get(&key) else {

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::token::{Identity, TokenAuthenticator};
+use crate::metrics::Metrics;
 
 /// How many answers are kept.
 const ENTRIES: usize = 4096;
@@ -22,6 +23,7 @@ pub struct Cached {
     success: Duration,
     failure: Duration,
     answers: Cache<Key, (Instant, Option<Identity>)>,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Cached {
@@ -33,25 +35,40 @@ impl std::fmt::Debug for Cached {
 impl Cached {
     /// Remembers whom `inner` knows for the time `success`, and whom it does not know for `failure`.
     pub fn new(inner: Arc<dyn TokenAuthenticator>, success: Duration, failure: Duration) -> Self {
-        Self { inner, success, failure, answers: Cache::new(ENTRIES) }
+        Self { inner, success, failure, answers: Cache::new(ENTRIES), metrics: Metrics::default() }
+    }
+
+    /// The same, counting into these metrics.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 }
 
 #[async_trait]
 impl TokenAuthenticator for Cached {
     async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Identity>, Rejected> {
+        let started = Instant::now();
         let key = key(token, audiences);
         if let Some((until, answer)) = self.answers.get(&key) {
             if Instant::now() < until {
+                self.metrics.cache_request(started.elapsed(), true);
                 return Ok(answer);
             }
             self.answers.remove(&key);
         }
         // Requests that come at once with one token ask once.
         match self.answers.get_value_or_guard_async(&key).await {
-            Ok((_, answer)) => Ok(answer),
+            Ok((_, answer)) => {
+                self.metrics.cache_request(started.elapsed(), false);
+                Ok(answer)
+            }
             Err(guard) => {
-                let answer = self.inner.authenticate(token, audiences).await?;
+                let fetch = self.metrics.cache_fetch();
+                let answer = self.inner.authenticate(token, audiences).await;
+                fetch.ended(answer.is_ok());
+                self.metrics.cache_request(started.elapsed(), false);
+                let answer = answer?;
                 let time = if answer.is_some() { self.success } else { self.failure };
                 if !time.is_zero() {
                     let _ = guard.insert((Instant::now() + time, answer.clone()));

@@ -7,6 +7,7 @@
 mod claims;
 pub mod config;
 mod expressions;
+mod issuers;
 mod keys;
 mod mapping;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use self::claims::Claims;
 pub use self::config::AuthenticationConfiguration;
 use self::config::JwtAuthenticator;
+pub use self::issuers::Issuers;
 pub use self::keys::RemoteKeys;
 use self::mapping::Mapping;
 use super::jwt::{Algorithm, Compact};

@@ -8,6 +8,7 @@ mod claims;
 mod discovery;
 mod issuer;
 mod keys;
+pub mod last_used;
 mod legacy;
 mod validator;
 

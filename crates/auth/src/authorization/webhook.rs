@@ -1,7 +1,9 @@
 //! The webhook authorizer: another server decides, asked by a `SubjectAccessReview`, and its answers are remembered.
 //!
-//! What it said is remembered for a time that depends on the answer, in a cache of bounded size. A webhook that cannot be
+//! It is asked only what its match conditions let through. What it said is remembered for a time that depends on the answer, in a cache of bounded size. A webhook that cannot be
 //! asked has no opinion, or says no, as its failure policy has it; either way the request fails clearly, and the log says why.
+
+pub mod conditions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,10 @@ use sampan_model::label_selector::Operator;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::webhook_client::WebhookClient;
+use self::conditions::Conditions;
+use crate::https;
+use crate::metrics::Metrics;
+use crate::webhook_client::{self, WebhookClient};
 
 /// How many answers are remembered (as upstream).
 const REMEMBERED: usize = 8192;
@@ -41,6 +46,31 @@ pub struct Settings {
     pub unauthorized_ttl: Duration,
     /// What is decided when it cannot be asked.
     pub on_failure: FailurePolicy,
+    /// The version of `authorization.k8s.io` in which it is asked.
+    pub version: Version,
+    /// What it is asked about; everything when there are none.
+    pub conditions: Arc<Conditions>,
+}
+
+/// The version in which a webhook is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// The present one.
+    #[default]
+    V1,
+    /// The one before, which says `group` for `groups`.
+    V1Beta1,
+}
+
+impl Version {
+    /// The version of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "v1" => Some(Self::V1),
+            "v1beta1" => Some(Self::V1Beta1),
+            _ => None,
+        }
+    }
 }
 
 /// The authorizer.
@@ -48,6 +78,7 @@ pub struct Webhook {
     client: WebhookClient,
     settings: Settings,
     answers: Cache<Arc<str>, (Instant, Verdict)>,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Webhook {
@@ -58,31 +89,81 @@ impl std::fmt::Debug for Webhook {
 
 impl Webhook {
     /// An authorizer that asks `client`.
-    pub fn new(client: WebhookClient, settings: Settings) -> Self {
-        Self { client, settings, answers: Cache::new(REMEMBERED) }
+    pub fn new(client: WebhookClient, settings: Settings, metrics: Metrics) -> Self {
+        Self { client, settings, answers: Cache::new(REMEMBERED), metrics }
     }
 
-    async fn ask(&self, spec: Value) -> Verdict {
+    async fn ask(&self, mut spec: Value) -> Verdict {
+        let version = match self.settings.version {
+            Version::V1 => "authorization.k8s.io/v1",
+            Version::V1Beta1 => {
+                if let Some(groups) = spec.as_object_mut().and_then(|map| map.remove("groups")) {
+                    spec["group"] = groups;
+                }
+                "authorization.k8s.io/v1beta1"
+            }
+        };
         let review = json!({
             "kind": "SubjectAccessReview",
-            "apiVersion": "authorization.k8s.io/v1",
+            "apiVersion": version,
             "metadata": {},
             "spec": spec,
             "status": {"allowed": false},
         });
-        match self.client.ask(&review).await {
+        let name = &self.settings.name;
+        let observe = |took, error: Option<&webhook_client::Error>| {
+            self.metrics.round_trip(name, took, error.map_or("success", result));
+        };
+        match self.client.ask_observed(&review, observe).await {
             Ok(answer) => verdict(&answer["status"]),
             Err(error) => {
+                let decision = self.on_failure();
+                if decision == Decision::NoOpinion {
+                    self.metrics.failed_open(name, result(&error));
+                }
                 let error = in_full(&error);
-                let name = &self.settings.name;
                 tracing::error!(webhook = %name, error, "Failed to make webhook authorizer request");
-                let decision = match self.settings.on_failure {
-                    FailurePolicy::NoOpinion => Decision::NoOpinion,
-                    FailurePolicy::Deny => Decision::Deny,
-                };
                 Verdict { decision, reason: String::new(), error: Some(error) }
             }
         }
+    }
+
+    fn on_failure(&self) -> Decision {
+        match self.settings.on_failure {
+            FailurePolicy::NoOpinion => Decision::NoOpinion,
+            FailurePolicy::Deny => Decision::Deny,
+        }
+    }
+
+    /// The decision if the conditions do not let this question through.
+    fn excluded(&self, spec: &Value) -> Option<Verdict> {
+        if self.settings.conditions.is_empty() {
+            return None;
+        }
+        let started = Instant::now();
+        let outcome = self.settings.conditions.hold(spec);
+        let name = &self.settings.name;
+        self.metrics.conditions(
+            name,
+            started.elapsed(),
+            outcome.as_ref().map(|holds| *holds).map_err(|_| ()),
+        );
+        match outcome {
+            Ok(true) => None,
+            Ok(false) => Some(Verdict::no_opinion()),
+            Err(error) => {
+                tracing::warn!(webhook = %name, error, "the match conditions of a webhook failed");
+                Some(Verdict { decision: self.on_failure(), reason: String::new(), error: Some(error) })
+            }
+        }
+    }
+}
+
+/// How a round trip that failed is counted.
+fn result(error: &webhook_client::Error) -> &'static str {
+    match error {
+        webhook_client::Error::Https(https::Error::Timeout(_)) => "timeout",
+        _ => "error",
     }
 }
 
@@ -176,6 +257,9 @@ fn selector_attributes(selectors: &Selectors) -> Map<String, Value> {
 impl Authorizer for Webhook {
     async fn authorize(&self, a: &Attributes<'_>) -> Verdict {
         let spec = spec(a);
+        if let Some(verdict) = self.excluded(&spec) {
+            return verdict;
+        }
         let question: Arc<str> = spec.to_string().into();
         if let Some((until, verdict)) = self.answers.get(&question)
             && Instant::now() < until

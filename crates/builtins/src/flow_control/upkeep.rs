@@ -123,7 +123,7 @@ async fn write(server: &Server, name: &str, (status, reason, message): Condition
         subresource: "status".into(),
         namespace: "".into(),
         name: name.into(),
-        user: Arc::new(apiserver()),
+        user: Arc::new(User::apiserver()),
         default_manager: MANAGER.into(),
         audit: sampan_apiserver::audit::Recorder::default(),
         resource,
@@ -155,10 +155,4 @@ async fn write(server: &Server, name: &str, (status, reason, message): Condition
         force: Some(true),
     };
     registry.update(&attributes, Change::Apply(config.into()), &options).await.map(|_| ())
-}
-
-/// The identity of the server itself.
-fn apiserver() -> User {
-    let groups = ["system:masters", "system:authenticated"];
-    User { name: "system:apiserver".into(), groups: groups.map(str::to_owned).to_vec(), ..User::default() }
 }

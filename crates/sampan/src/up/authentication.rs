@@ -18,15 +18,18 @@ use sampan_apiserver::pages::Page;
 use sampan_auth::authentication::bootstrap_token::BootstrapToken;
 use sampan_auth::authentication::cache::Cached;
 use sampan_auth::authentication::client_certificate::{Authorities, ClientCertificate};
-use sampan_auth::authentication::oidc::OidcIssuer;
+use sampan_auth::authentication::oidc::Issuers;
+use sampan_auth::authentication::published::Published;
 use sampan_auth::authentication::request_header::{Headers, RequestHeader};
 use sampan_auth::authentication::service_account::{
     AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyTokens,
+    last_used::{self, Told, Uses},
 };
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::{Bearer, ForApi, TokenAuthenticator, Tokens, WebSocketProtocol};
 use sampan_auth::authentication::token_file::TokenFile;
 use sampan_auth::authentication::webhook::{Version, WebhookTokens};
+use sampan_auth::metrics::Metrics;
 use sampan_auth::webhook_client::{Backoff, Kubeconfig, WebhookClient};
 use sampan_store::Store;
 
@@ -36,8 +39,6 @@ use crate::pki::Pki;
 
 /// How long a webhook may take for one answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
-/// For how long a token of an OIDC issuer that was good is good without a look (kube-apiserver's).
-const OIDC_CACHE_TIME: Duration = Duration::from_secs(10);
 
 /// Everything about who makes a request.
 pub(super) struct Setup {
@@ -53,6 +54,10 @@ pub(super) struct Setup {
     pub(super) pages: Vec<Arc<dyn Page>>,
     /// The authorities that clients are told of.
     pub(super) authority_names: Vec<rustls::DistinguishedName>,
+    /// Uses of tokens in secrets, to be written down.
+    pub(super) told: Told,
+    /// What others who are to believe this server's clients and proxies must know.
+    pub(super) published: Published,
     /// The key of those tokens, if it is still to be made.
     pub(super) account_key: account_key::Pending,
 }
@@ -64,6 +69,7 @@ impl Setup {
         pki: &Pki,
         store: Arc<dyn Store>,
         url: &str,
+        metrics: &Metrics,
     ) -> Result<Self> {
         let accounts = &options.service_account;
         let stored = Stored::new(store);
@@ -73,8 +79,9 @@ impl Setup {
         } else {
             options.api_audiences.clone()
         };
-        let oidc = oidc::open(options)?;
-        let tokens = tokens(options, &keys, &stored, &audiences, oidc.issuers)?;
+        let oidc = oidc::open(options, &audiences, metrics)?;
+        let (uses, told) = last_used::channel();
+        let tokens = tokens(options, &keys, &stored, &audiences, oidc.issuers, metrics, uses)?;
         let tokens = Arc::new(Tokens::new(tokens, audiences.clone()));
         let own = std::iter::once(pki.authority().as_bytes().to_vec());
         let further = options.client_ca_file.as_deref().map(read_bytes).transpose()?;
@@ -82,6 +89,7 @@ impl Setup {
         let clients = Authorities::from_pem(texts.iter().map(Vec::as_slice))
             .context("the authorities of client certificates (--client-ca-file) cannot be used")?;
         let mut authority_names = clients.names().to_vec();
+        let published = published(&texts.concat(), &options.request_header)?;
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
         if let Some(proxy) = request_header(&options.request_header)? {
             authority_names.extend(proxy.authorities.names().iter().cloned());
@@ -98,6 +106,8 @@ impl Setup {
             pages: pages(&issuer, keys, accounts.jwks_uri.as_deref(), url),
             issuer: Arc::new(issuer),
             authority_names,
+            told,
+            published,
             account_key,
         })
     }
@@ -108,7 +118,9 @@ fn tokens(
     keys: &Keys,
     stored: &Stored,
     audiences: &[String],
-    issuers: Vec<OidcIssuer>,
+    issuers: Option<Arc<Issuers>>,
+    metrics: &Metrics,
+    uses: Uses,
 ) -> Result<Vec<Arc<dyn TokenAuthenticator>>> {
     let audiences = audiences.to_vec();
     let mut all: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
@@ -121,6 +133,8 @@ fn tokens(
         keys: keys.clone(),
         audiences: audiences.clone(),
         stored: stored.clone(),
+        uses,
+        clock: Timestamp::now,
     }));
     all.push(Arc::new(AccountTokens::new(
         keys.clone(),
@@ -133,9 +147,8 @@ fn tokens(
         let inner = BootstrapToken { stored: stored.clone(), clock: Timestamp::now };
         all.push(Arc::new(ForApi { inner, audiences: audiences.clone() }));
     }
-    for inner in issuers {
-        let issuer = Arc::new(ForApi { inner, audiences: audiences.clone() });
-        all.push(Arc::new(Cached::new(issuer, OIDC_CACHE_TIME, Duration::ZERO)));
+    if let Some(issuers) = issuers {
+        all.push(issuers);
     }
     if let Some(path) = &options.webhook.token_webhook_file {
         let config = Kubeconfig::load(path)
@@ -148,7 +161,7 @@ fn tokens(
         };
         let webhook = Arc::new(WebhookTokens::new(client, version, audiences));
         let time = options.webhook.cache_ttl;
-        all.push(Arc::new(Cached::new(webhook, time, time)));
+        all.push(Arc::new(Cached::new(webhook, time, time).counted(metrics.clone())));
     }
     Ok(all)
 }
@@ -187,6 +200,22 @@ fn pages(issuer: &Issuer, keys: Keys, jwks_uri: Option<&str>, url: &str) -> Vec<
     let jwks_uri = jwks_uri.map_or_else(|| format!("{url}{KEYS_PATH}"), str::to_owned);
     let configuration = Configuration { keys: keys.clone(), issuer: issuer.name.clone(), jwks_uri };
     vec![Arc::new(configuration), Arc::new(KeySet(keys))]
+}
+
+fn published(client_authorities: &[u8], options: &cli::RequestHeader) -> Result<Published> {
+    let client_authorities = String::from_utf8_lossy(client_authorities).into_owned();
+    let Some(path) = &options.proxy_ca_file else {
+        return Ok(Published { client_authorities, ..Published::default() });
+    };
+    Ok(Published {
+        client_authorities,
+        proxy_authorities: read(path)?,
+        allowed_names: options.allowed_names.clone(),
+        username_headers: options.username_headers.clone(),
+        uid_headers: options.uid_headers.clone(),
+        group_headers: options.group_headers.clone(),
+        extra_headers_prefix: options.extra_headers_prefix.clone(),
+    })
 }
 
 fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>> {

@@ -1,11 +1,15 @@
 //! Who may do what, as the command line has it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use sampan_apiserver::admission::Plugins;
-use sampan_auth::authorization::modes::{self, Authorization, Flags};
+use sampan_auth::authorization::modes::{self, Authorization, Flags, Named, Parts, Reloadable};
 use sampan_auth::authorization::rbac::escalation::Escalation;
+use sampan_auth::authorization::webhook::Version;
+use sampan_auth::metrics::Metrics;
+use sampan_auth::reload::Follower;
 use sampan_store::Store;
 
 use crate::cli;
@@ -13,19 +17,42 @@ use crate::cli;
 /// What is asked when `--authorization-mode` does not say: what a production cluster has.
 const DEFAULT: [&str; 2] = ["Node", "RBAC"];
 
-/// The authorizers, in order.
-pub(super) fn of(options: &cli::Authorization, store: &Arc<dyn Store>) -> Result<Authorization> {
-    let order = match &options.config {
-        Some(path) => modes::file::load(path)?,
-        None => modes::of_flags(&Flags {
-            modes: &names(&options.modes),
-            webhook_file: options.webhook_file.clone(),
-            authorized_ttl: options.authorized_ttl,
-            unauthorized_ttl: options.unauthorized_ttl,
-        })?,
+/// The authorizers, in order. A file that says so is followed.
+pub(super) fn of(
+    options: &cli::Authorization,
+    store: &Arc<dyn Store>,
+    metrics: &Metrics,
+) -> Result<Authorization> {
+    let build = |order: Vec<Named>| {
+        let policies = options.policy_file.as_deref();
+        let rules = sampan_builtins::bootstrap::node_rules();
+        let parts = Parts::new(&order, store, rules, policies, metrics.clone())?;
+        let rbac = Arc::clone(parts.rbac());
+        Ok::<_, modes::Error>((Arc::new(Reloadable::new(order, parts)?), rbac))
     };
-    modes::build(order, store, sampan_builtins::bootstrap::node_rules())
-        .context("cannot set up authorization")
+    let context = "cannot set up authorization";
+    if let Some(path) = &options.config {
+        let text = modes::file::read(path)?;
+        let (authorizer, rbac) = build(modes::file::parse(path, &text)?).context(context)?;
+        let follower = Follower::new(path.clone(), text.into_bytes(), metrics.authorization_config.clone());
+        tokio::spawn(follow(follower, path.clone(), Arc::clone(&authorizer)));
+        return Ok(Authorization { authorizer, rbac });
+    }
+    let order = modes::of_flags(&Flags {
+        modes: &names(&options.modes),
+        policy_file: options.policy_file.clone(),
+        webhook_file: options.webhook_file.clone(),
+        webhook_version: Version::parse(&options.webhook_version).unwrap_or_default(),
+        authorized_ttl: options.authorized_ttl,
+        unauthorized_ttl: options.unauthorized_ttl,
+    })?;
+    let (authorizer, rbac) = build(order).context(context)?;
+    Ok(Authorization { authorizer, rbac })
+}
+
+async fn follow(follower: Follower, path: PathBuf, authorizer: Arc<Reloadable>) {
+    let (path, authorizer) = (&path, &authorizer);
+    follower.follow(|text| async move { authorizer.reload(path, &text) }).await;
 }
 
 fn names(given: &[String]) -> Vec<String> {

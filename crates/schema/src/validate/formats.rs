@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// Whether the text has the format.
-pub(super) fn fits(format: &str, text: &str) -> bool {
+pub(crate) fn fits(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "datetime" => crate::decode::time::is_rfc3339(text),
         "date" => text.len() == 10 && crate::decode::time::is_rfc3339(&format!("{text}T00:00:00Z")),

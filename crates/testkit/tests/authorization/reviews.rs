@@ -1,6 +1,14 @@
 //! The access reviews.
 
-use sampan_testkit::{TestServer, user};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sampan_apiserver::admission::{Admission, Plugins};
+use sampan_apiserver::{Context, Verb};
+use sampan_model::{Status, Value};
+use sampan_store::embedded::Embedded;
+use sampan_testkit::{Admitting, TestServer, user};
 use serde_json::json;
 
 use super::{grant, rule};
@@ -82,4 +90,68 @@ async fn a_review_that_asks_nothing_clear_is_refused() {
     let answer = server.create(&local, &here).await.ok();
     assert_eq!(answer["metadata"]["namespace"], "default");
     assert_eq!(answer["status"], json!({"allowed": false}));
+}
+
+/// Refuses what is about mallory, and remembers what it saw.
+#[derive(Debug, Default)]
+struct Watchful(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Admission for Watchful {
+    fn name(&self) -> &'static str {
+        "Watchful"
+    }
+
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create && cx.resource.gvr.group.ends_with("k8s.io")
+    }
+
+    async fn validate(
+        &self,
+        cx: &Context<'_>,
+        _verb: Verb,
+        object: &Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let dry = if cx.dry_run { " (dry run)" } else { "" };
+        self.0.lock().push(format!("{}{dry}", cx.resource.gvr.resource));
+        if object.str_at(&["spec", "user"]) == "mallory" {
+            return Err(Status::bad_request("not about mallory"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_review_is_admitted_like_whatever_is_created() {
+    let watchful = Arc::new(Watchful::default());
+    let plugin = Arc::clone(&watchful);
+    let server = TestServer::configured(Arc::new(Embedded::in_memory()), |config| {
+        config.admission = Plugins::default().and(plugin);
+    })
+    .await;
+    let path = format!("{REVIEWS}/subjectaccessreviews");
+    let about =
+        |user: &str| json!({"spec": {"user": user, "nonResourceAttributes": {"path": "/", "verb": "get"}}});
+    server.create(&path, &about("jane")).await.ok();
+    let dry = server.create(&format!("{path}?dryRun=All"), &about("jane")).await.ok();
+    assert_eq!(dry["status"]["allowed"], false);
+    let status = server.create(&path, &about("mallory")).await.refused(400);
+    assert_eq!(status["message"], "not about mallory");
+    server.create("/apis/authentication.k8s.io/v1/tokenreviews", &json!({"spec": {"token": "x"}})).await.ok();
+    server.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await.ok();
+    let seen = watchful.0.lock().clone();
+    let review = "subjectaccessreviews";
+    assert_eq!(
+        seen,
+        [review, "subjectaccessreviews (dry run)", review, "tokenreviews", "selfsubjectreviews"]
+    );
+}
+
+#[tokio::test]
+async fn whether_a_namespace_is_there_is_not_told_to_whoever_asks_about_access() {
+    let server = Admitting::default().start().await;
+    let local = format!("{REVIEWS}/namespaces/nowhere/localsubjectaccessreviews");
+    let review = json!({"spec": {"user": "u", "resourceAttributes": {"namespace": "nowhere", "verb": "get", "resource": "pods"}}});
+    assert_eq!(server.create(&local, &review).await.ok()["status"], json!({"allowed": false}));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_auth::authorization::modes::{Mode, WebhookMode};
-use sampan_auth::authorization::webhook::{FailurePolicy, Settings};
+use sampan_auth::authorization::webhook::{FailurePolicy, Settings, Version};
 use sampan_store::embedded::Embedded;
 use sampan_testkit::{TestServer, user};
 
@@ -19,7 +19,14 @@ async fn server(on_failure: FailurePolicy) -> TestServer {
         current-context: c\n";
     std::fs::write(&kubeconfig, text).expect("a file can be written");
     let (authorized_ttl, unauthorized_ttl) = (Duration::from_mins(5), Duration::from_secs(30));
-    let settings = Settings { name: "gone".into(), authorized_ttl, unauthorized_ttl, on_failure };
+    let settings = Settings {
+        name: "gone".into(),
+        authorized_ttl,
+        unauthorized_ttl,
+        on_failure,
+        version: Version::V1,
+        conditions: Arc::default(),
+    };
     let webhook = WebhookMode { kubeconfig, timeout: Duration::from_secs(3), settings };
     TestServer::with_modes(Arc::new(Embedded::in_memory()), vec![Mode::Webhook(webhook), Mode::Rbac]).await
 }

@@ -20,7 +20,7 @@ pub struct AuthenticationConfiguration {
 }
 
 /// Requests without credentials.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AnonymousConfig {
     /// Whether there are such.
@@ -30,7 +30,7 @@ pub struct AnonymousConfig {
 }
 
 /// A path on which requests without credentials are let in.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct AnonymousCondition {
     /// The whole path.
@@ -59,6 +59,7 @@ pub struct Issuer {
     pub certificate_authority: String,
     pub audiences: Vec<String>,
     pub audience_match_policy: String,
+    pub egress_selector_type: String,
 }
 
 /// A demand on claims: a value, or an expression.

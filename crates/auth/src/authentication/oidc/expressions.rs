@@ -1,55 +1,81 @@
 //! CEL expressions over the claims of a token, and over the user that was made of them.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, LazyLock};
-
-use cel::{Context, Env, Program, Value};
 use sampan_apiserver::User;
+use sampan_schema::cel::{self, Bindings, Error, Type, Value, Variable};
 use serde_json::Value as Json;
 
-/// A compiled expression.
-pub(super) struct Expression {
-    program: Program,
-    text: String,
+/// What an expression is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// `claims`, of types that are not known.
+    Claims,
+    /// `user`.
+    User,
 }
 
-impl fmt::Debug for Expression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Expression({})", self.text)
+impl About {
+    fn variable(self) -> Variable {
+        let words = || Type::list(Type::String);
+        match self {
+            Self::Claims => ("claims", Type::map(Type::String, Type::Dyn)),
+            Self::User => {
+                let fields = [
+                    ("username", Type::String),
+                    ("uid", Type::String),
+                    ("groups", words()),
+                    ("extra", Type::map(Type::String, words())),
+                ];
+                ("user", Type::object("kubernetes.UserInfo", fields))
+            }
+        }
+    }
+
+    /// The variable with its value.
+    pub(super) fn bound(self, json: &Json) -> Bindings {
+        Bindings::new(self.variable().0, cel::value(json))
     }
 }
 
-static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) struct Expression(cel::Expression);
 
 impl Expression {
-    /// Compiles a text.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
-        let program = ENV.compile(text).map_err(|e| format!("compilation failed: {e}"))?;
-        Ok(Self { program, text: text.to_owned() })
+    /// Compiles a text that makes something.
+    pub(super) fn mapping(text: &str) -> Result<Self, String> {
+        cel::Expression::compile(text, &[About::Claims.variable()]).map(Self).map_err(|e| e.to_string())
     }
 
-    /// The value, with a variable of this name.
-    pub(super) fn eval(&self, name: &str, variable: &Value) -> Result<Value, String> {
-        let mut context = Context::with_env(Arc::clone(&ENV));
-        context.add_variable_from_value(name, variable.clone());
-        self.program
-            .execute(&context)
-            .map_err(|e| format!("expression '{}' resulted in error: {e}", self.text))
+    /// Compiles a text that is true or false.
+    pub(super) fn rule(text: &str, about: About) -> Result<Self, String> {
+        cel::Expression::compile_as(text, &[about.variable()], &Type::Bool).map(Self).map_err(|e| match e {
+            Error::Result { want, .. } => format!("must evaluate to {want}"),
+            other => other.to_string(),
+        })
+    }
+
+    /// Whether it reads that claim.
+    pub(super) fn uses(&self, claim: &str) -> bool {
+        self.0.selects("claims", claim)
+    }
+
+    /// The value.
+    fn eval(&self, bound: &Bindings) -> Result<Value, String> {
+        self.0.evaluate(bound).map_err(|e| format!("expression '{}' resulted in error: {e}", self.0.text()))
     }
 
     /// A text that is there.
-    pub(super) fn eval_text(&self, name: &str, variable: &Value) -> Result<Option<String>, String> {
-        match self.eval(name, variable)? {
+    pub(super) fn eval_text(&self, bound: &Bindings) -> Result<Option<String>, String> {
+        match self.eval(bound)? {
             Value::String(text) => Ok(Some(text.to_string())),
             _ => Ok(None),
         }
     }
 
     /// Texts: one, a list, or none for null and for empty ones.
-    pub(super) fn eval_texts(&self, name: &str, variable: &Value) -> Result<Vec<String>, String> {
+    pub(super) fn eval_texts(&self, bound: &Bindings) -> Result<Vec<String>, String> {
         let not_texts = || "expression must return a string or a list of strings".to_owned();
-        match self.eval(name, variable)? {
+        match self.eval(bound)? {
             Value::Null => Ok(Vec::new()),
             Value::String(text) if text.is_empty() => Ok(Vec::new()),
             Value::String(text) => Ok(vec![text.to_string()]),
@@ -66,41 +92,24 @@ impl Expression {
     }
 
     /// Whether it is true.
-    pub(super) fn holds(&self, name: &str, variable: &Value) -> Result<bool, String> {
-        match self.eval(name, variable)? {
+    pub(super) fn holds(&self, bound: &Bindings) -> Result<bool, String> {
+        match self.eval(bound)? {
             Value::Bool(is_true) => Ok(is_true),
-            _ => Err(format!("expression '{}' must return a boolean", self.text)),
+            _ => Err(format!("expression '{}' must return a boolean", self.0.text())),
         }
     }
 
     pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-/// JSON as expressions see it: whole numbers are integers.
-pub(super) fn value(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(b) => Value::Bool(*b),
-        Json::Number(n) => {
-            n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(f64::NAN)), Value::Int)
-        }
-        Json::String(s) => Value::String(Arc::new(s.clone())),
-        Json::Array(list) => Value::List(Arc::new(list.iter().map(value).collect())),
-        Json::Object(map) => {
-            let map: HashMap<String, Value> = map.iter().map(|(k, v)| (k.clone(), value(v))).collect();
-            map.into()
-        }
+        self.0.text()
     }
 }
 
 /// A user as expressions see it.
-pub(super) fn user(user: &User) -> Value {
-    value(&serde_json::json!({
+pub(super) fn user(user: &User) -> Json {
+    serde_json::json!({
         "username": user.name,
         "uid": user.uid,
         "groups": user.groups,
         "extra": user.extra,
-    }))
+    })
 }

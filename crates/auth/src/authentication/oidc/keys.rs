@@ -121,6 +121,13 @@ impl RemoteKeys {
         serde_json::from_slice(&answer.body).map_err(|e| format!("{uri}: {e}"))
     }
 
+    /// Waits until there are keys, asking for them every second.
+    pub(super) async fn ready(&self) {
+        while self.current.load().is_none() && !self.fetch().await {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// As if the keys had been fetched long ago.
     #[cfg(test)]
     pub(super) async fn forget_when_fetched(&self) {

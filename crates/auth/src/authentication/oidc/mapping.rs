@@ -1,12 +1,12 @@
 //! From claims to a user, and the rules for both.
 
-use cel::Value;
 use sampan_apiserver::User;
+use sampan_schema::cel::Bindings;
 use serde_json::Value as Json;
 
 use super::claims::Claims;
 use super::config::{JwtAuthenticator, PrefixedClaimOrExpression};
-use super::expressions::{Expression, user as user_value, value};
+use super::expressions::{About, Expression, user as user_value};
 
 /// What becomes of claims.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ enum Source {
 impl Source {
     fn compile(claim: &str, prefix: Option<&str>, expression: &str) -> Result<Option<Self>, String> {
         Ok(if !expression.is_empty() {
-            Some(Self::Expression(Expression::compile(expression)?))
+            Some(Self::Expression(Expression::mapping(expression)?))
         } else if claim.is_empty() {
             None
         } else {
@@ -57,32 +57,34 @@ impl Mapping {
             user_rules: Vec::new(),
         };
         for extra in &mappings.extra {
-            compiled.extra.push((extra.key.clone(), Expression::compile(&extra.value_expression)?));
+            compiled.extra.push((extra.key.clone(), Expression::mapping(&extra.value_expression)?));
         }
         for rule in &config.claim_validation_rules {
             if rule.claim.is_empty() {
-                compiled.claim_rules.push((Expression::compile(&rule.expression)?, rule.message.clone()));
+                let expression = Expression::rule(&rule.expression, About::Claims)?;
+                compiled.claim_rules.push((expression, rule.message.clone()));
             } else {
                 compiled.required.push((rule.claim.clone(), rule.required_value.clone()));
             }
         }
         for rule in &config.user_validation_rules {
-            compiled.user_rules.push((Expression::compile(&rule.expression)?, rule.message.clone()));
+            let expression = Expression::rule(&rule.expression, About::User)?;
+            compiled.user_rules.push((expression, rule.message.clone()));
         }
         Ok(compiled)
     }
 
     /// The user whom the claims make; else why there is none, in upstream's words.
     pub(super) fn user(&self, claims: &Claims) -> Result<User, String> {
-        let variable = value(&Json::Object(claims.0.clone()));
+        let bound = About::Claims.bound(&Json::Object(claims.0.clone()));
         let mut user = User {
-            name: self.username(claims, &variable)?,
-            groups: self.groups(claims, &variable)?,
-            uid: self.uid(claims, &variable)?,
+            name: self.username(claims, &bound)?,
+            groups: self.groups(claims, &bound)?,
+            uid: self.uid(claims, &bound)?,
             ..User::default()
         };
         for (key, expression) in &self.extra {
-            let values = expression.eval_texts("claims", &variable).map_err(|e| {
+            let values = expression.eval_texts(&bound).map_err(|e| {
                 format!("oidc: error evaluating extra claim expression: {}: {e}", expression.text())
             })?;
             if !values.is_empty() {
@@ -100,20 +102,20 @@ impl Mapping {
                 ));
             }
         }
-        check(&self.claim_rules, "claims", &variable)
+        check(&self.claim_rules, &bound)
             .map_err(|e| format!("oidc: error evaluating claim validation expression: {e}"))?;
         if !self.user_rules.is_empty() {
-            check(&self.user_rules, "user", &user_value(&user))
+            check(&self.user_rules, &About::User.bound(&user_value(&user)))
                 .map_err(|e| format!("oidc: error evaluating user info validation rule: {e}"))?;
         }
         Ok(user)
     }
 
-    fn username(&self, claims: &Claims, variable: &Value) -> Result<String, String> {
+    fn username(&self, claims: &Claims, bound: &Bindings) -> Result<String, String> {
         let (name, prefix) = match &self.username {
             Source::Expression(expression) => {
                 let error = |e: String| format!("oidc: error evaluating username claim expression: {e}");
-                let text = expression.eval_text("claims", variable).map_err(error)?;
+                let text = expression.eval_text(bound).map_err(error)?;
                 return text.ok_or_else(|| error("username claim expression must return a string".into()));
             }
             Source::Claim { name, prefix } => (name, prefix),
@@ -132,11 +134,11 @@ impl Mapping {
         Ok(format!("{prefix}{text}"))
     }
 
-    fn groups(&self, claims: &Claims, variable: &Value) -> Result<Vec<String>, String> {
+    fn groups(&self, claims: &Claims, bound: &Bindings) -> Result<Vec<String>, String> {
         match &self.groups {
             None => Ok(Vec::new()),
             Some(Source::Expression(expression)) => expression
-                .eval_texts("claims", variable)
+                .eval_texts(bound)
                 .map_err(|e| format!("oidc: error evaluating group claim expression: {e}")),
             Some(Source::Claim { name, prefix }) => {
                 let groups = claims.texts(name).map_err(|e| {
@@ -147,12 +149,12 @@ impl Mapping {
         }
     }
 
-    fn uid(&self, claims: &Claims, variable: &Value) -> Result<String, String> {
+    fn uid(&self, claims: &Claims, bound: &Bindings) -> Result<String, String> {
         match &self.uid {
             None => Ok(String::new()),
             Some(Source::Expression(expression)) => {
                 let error = |e: String| format!("oidc: error evaluating uid claim expression: {e}");
-                let text = expression.eval_text("claims", variable).map_err(error)?;
+                let text = expression.eval_text(bound).map_err(error)?;
                 text.ok_or_else(|| error("uid claim expression must return a string".into()))
             }
             Some(Source::Claim { name, .. }) => claims.required_text(name).map(str::to_owned).map_err(|e| {
@@ -162,9 +164,9 @@ impl Mapping {
     }
 }
 
-fn check(rules: &[(Expression, String)], name: &str, variable: &Value) -> Result<(), String> {
+fn check(rules: &[(Expression, String)], bound: &Bindings) -> Result<(), String> {
     for (expression, message) in rules {
-        if !expression.holds(name, variable)? {
+        if !expression.holds(bound)? {
             let text = expression.text();
             return Err(if message.is_empty() {
                 format!("validation expression '{text}' failed")

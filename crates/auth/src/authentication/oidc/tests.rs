@@ -228,6 +228,26 @@ fn a_configuration_that_is_wrong_is_told_by_field() {
             "audienceMatchPolicy must be MatchAny for multiple audiences",
         ),
         (
+            "a way out that is not there",
+            jwt("url: https://i, audiences: [a], egressSelectorType: cluster", PLAIN),
+            "jwt[0].issuer.egressSelectorType: Invalid value: \"cluster\": egress selectors are not supported",
+        ),
+        (
+            "a way out that cannot be",
+            jwt("url: https://i, audiences: [a], egressSelectorType: etcd", PLAIN),
+            "egress selector must be either controlplane or cluster",
+        ),
+        (
+            "a rule that is neither true nor false",
+            jwt(good, &format!("{PLAIN}  claimValidationRules: [{{expression: claims.x}}]\n")),
+            "jwt[0].claimValidationRules[0].expression: Invalid value: \"claims.x\": must evaluate to bool",
+        ),
+        (
+            "a rule about a field that users have not",
+            jwt(good, &format!("{PLAIN}  userValidationRules: [{{expression: \"user.name == 'x'\"}}]\n")),
+            "undefined field 'name'",
+        ),
+        (
             "no username",
             jwt(good, ""),
             "jwt[0].claimMappings.username: Required value: claim or expression is required",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sampan_apiserver::User;
 use sampan_apiserver::chain::authentication::Rejected;
 use sampan_apiserver::user::{service_account_groups, service_account_user, split_service_account};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use super::Keys;
+use super::last_used::{LAST_USED, Uses, day};
 use super::validator::{verify, wrong_audience};
 use crate::authentication::jwt::{Audiences, Compact};
 use crate::authentication::stored::{Bare, Secret, Stored};
@@ -30,6 +32,10 @@ pub struct LegacyTokens {
     pub audiences: Vec<String>,
     /// Where accounts and secrets are.
     pub stored: Stored,
+    /// Who is told of the use of a secret.
+    pub uses: Uses,
+    /// The time.
+    pub clock: fn() -> Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +115,12 @@ impl LegacyTokens {
             return Err(Rejected(format!(
                 "the token in secret {namespace}/{secret} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
             )));
+        }
+        let (today, tomorrow) = (day((self.clock)(), 0), day((self.clock)(), 1));
+        let last = secret.metadata.labels.get(LAST_USED);
+        // Another server's clock may be ahead.
+        if last.is_none_or(|last| *last != today && *last != tomorrow) {
+            self.uses.tell(namespace, &claims.secret, &secret.metadata.uid);
         }
         Ok(())
     }

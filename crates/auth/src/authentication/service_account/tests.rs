@@ -9,6 +9,7 @@ use sampan_store::embedded::Embedded;
 use sampan_store::{Expect, NewValue, Op, Store as _, Txn};
 use serde_json::{Value, json};
 
+use super::last_used::Uses;
 use super::*;
 use crate::authentication::jwt::{PublicKey, SigningKey};
 use crate::authentication::stored::Stored;
@@ -326,8 +327,13 @@ async fn a_secret_token_is_good_while_its_secret_has_it() {
         "kubernetes.io/serviceaccount/service-account.uid": "u-sa",
     });
     let token = keys.get().await.signing().unwrap().sign(&claims).unwrap();
-    let legacy =
-        LegacyTokens { keys, audiences: vec![ISSUER.into()], stored: Stored::new(cluster.store.clone()) };
+    let legacy = LegacyTokens {
+        keys,
+        audiences: vec![ISSUER.into()],
+        stored: Stored::new(cluster.store.clone()),
+        uses: Uses::default(),
+        clock: now,
+    };
     let ask =
         async || legacy.authenticate(&token, &[ISSUER.into()]).await.map(|i| i.unwrap().user.name.clone());
     let secret = |text: &str, labels: Value| {

@@ -1,16 +1,17 @@
 //! The file of `--authorization-config`: `apiserver.config.k8s.io` `AuthorizationConfiguration`.
 //!
-//! Fields that are not known are errors, as upstream's strict decoding has it. Match conditions of webhooks are refused:
-//! to ask a webhook about more requests than its owner wants would be a quiet change of who may do what.
+//! Fields that are not known are errors, as upstream's strict decoding has it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_model::time::parse_go_duration;
 use serde::Deserialize;
 
-use super::{Mode, WebhookMode};
-use crate::authorization::webhook::{FailurePolicy, Settings};
+use super::{Mode, Named, WebhookMode};
+use crate::authorization::webhook::conditions::{self, Conditions};
+use crate::authorization::webhook::{FailurePolicy, Settings, Version};
 
 /// Why a file is no order of authorizers.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,14 @@ struct WebhookEntry {
     #[serde(rename = "connectionInfo", default)]
     connection: Connection,
     #[serde(rename = "matchConditions", default)]
-    match_conditions: Vec<serde_json::Value>,
+    match_conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Condition {
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -105,14 +113,13 @@ const VERSIONS: [&str; 3] =
     ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"];
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads the order of a file.
-pub fn load(path: &Path) -> Result<Vec<Mode>, Error> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    parse(path, &text)
+/// The text of a file.
+pub fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Mode>, Error> {
+/// The order that the text of a file gives.
+pub fn parse(path: &Path, text: &str) -> Result<Vec<Named>, Error> {
     let syntax = |why: String| Error::Syntax { path: path.to_owned(), why };
     let document: Document = serde_saphyr::from_str(text).map_err(|e| syntax(e.to_string()))?;
     if document.kind != "AuthorizationConfiguration" || !VERSIONS.contains(&document.api_version.as_str()) {
@@ -145,22 +152,33 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Mode>, Error> {
                 return Err(file.wrong(&format!("{at}.webhook"), "may only be specified when type=Webhook"));
             }
         }
-        modes.push(match (entry.of_type.as_str(), &entry.webhook) {
+        let complaints = sampan_model::name::is_dns1123_subdomain(&entry.name);
+        if !complaints.is_empty() {
+            let why = format!(
+                "Invalid value: {:?}: authorizer name is invalid: {}",
+                entry.name,
+                complaints.join(", ")
+            );
+            return Err(file.wrong(&format!("{at}.name"), why));
+        }
+        let mode = match (entry.of_type.as_str(), &entry.webhook) {
             ("AlwaysAllow", _) => Mode::AlwaysAllow,
             ("AlwaysDeny", _) => Mode::AlwaysDeny,
             ("Node", _) => Mode::Node,
             ("RBAC", _) => Mode::Rbac,
+            ("ABAC", _) => Mode::Abac,
             ("Webhook", Some(webhook)) => Mode::Webhook(file.webhook(&at, &entry.name, webhook)?),
             ("Webhook", None) => {
                 return Err(file.wrong(&format!("{at}.webhook"), "required when type=Webhook"));
             }
             (other, _) => {
                 let why = format!(
-                    "Unsupported value: {other:?}: supported values: \"AlwaysAllow\", \"AlwaysDeny\", \"Node\", \"RBAC\", \"Webhook\""
+                    "Unsupported value: {other:?}: supported values: \"ABAC\", \"AlwaysAllow\", \"AlwaysDeny\", \"Node\", \"RBAC\", \"Webhook\""
                 );
                 return Err(file.wrong(&format!("{at}.type"), why));
             }
-        });
+        };
+        modes.push(Named { name: entry.name.clone(), mode });
     }
     Ok(modes)
 }
@@ -195,18 +213,26 @@ impl File<'_> {
         if timeout > LONGEST_TIMEOUT {
             return Err(self.wrong(&field("timeout"), "Invalid value: must be <= 30s"));
         }
-        if webhook.version != "v1" {
-            let why = format!("Unsupported value: {:?}: supported values: \"v1\"", webhook.version);
+        let Some(version) = Version::parse(&webhook.version) else {
+            let why = match webhook.version.as_str() {
+                "" => "Required value".to_owned(),
+                other => format!("Unsupported value: {other:?}: supported values: \"v1\", \"v1beta1\""),
+            };
             return Err(self.wrong(&field("subjectAccessReviewVersion"), why));
+        };
+        match webhook.match_version.as_str() {
+            "v1" => {}
+            "" if webhook.match_conditions.is_empty() => {}
+            "" => {
+                let why = "Required value: required if match conditions are specified";
+                return Err(self.wrong(&field("matchConditionSubjectAccessReviewVersion"), why));
+            }
+            other => {
+                let why = format!("Unsupported value: {other:?}: supported values: \"v1\"");
+                return Err(self.wrong(&field("matchConditionSubjectAccessReviewVersion"), why));
+            }
         }
-        if !webhook.match_conditions.is_empty() {
-            let why = "match conditions are not supported yet: leave them out, and let the webhook have no opinion instead";
-            return Err(self.wrong(&field("matchConditions"), why));
-        }
-        if !matches!(webhook.match_version.as_str(), "" | "v1") {
-            let why = format!("Unsupported value: {:?}: supported values: \"v1\"", webhook.match_version);
-            return Err(self.wrong(&field("matchConditionSubjectAccessReviewVersion"), why));
-        }
+        let conditions = self.conditions(&field("matchConditions"), &webhook.match_conditions)?;
         let on_failure = match webhook.failure_policy.as_str() {
             "NoOpinion" => FailurePolicy::NoOpinion,
             "Deny" => FailurePolicy::Deny,
@@ -215,12 +241,19 @@ impl File<'_> {
                 return Err(self.wrong(&field("failurePolicy"), why));
             }
         };
-        if webhook.connection.of_type != "KubeConfigFile" {
-            let why = format!(
-                "Unsupported value: {:?}: supported values: \"KubeConfigFile\"",
-                webhook.connection.of_type
-            );
-            return Err(self.wrong(&field("connectionInfo.type"), why));
+        match webhook.connection.of_type.as_str() {
+            "KubeConfigFile" => {}
+            "" => return Err(self.wrong(&field("connectionInfo.type"), "Required value")),
+            "InClusterConfig" => {
+                let why = "Invalid value: \"InClusterConfig\": it would mean this server itself: use KubeConfigFile";
+                return Err(self.wrong(&field("connectionInfo.type"), why));
+            }
+            other => {
+                let why = format!(
+                    "Unsupported value: {other:?}: supported values: \"InClusterConfig\", \"KubeConfigFile\""
+                );
+                return Err(self.wrong(&field("connectionInfo.type"), why));
+            }
         }
         let Some(kubeconfig) = webhook.connection.file.clone() else {
             return Err(self.wrong(&field("connectionInfo.kubeConfigFile"), "Required value"));
@@ -240,8 +273,31 @@ impl File<'_> {
                 30,
             )?,
             on_failure,
+            version,
+            conditions: Arc::new(conditions),
         };
         Ok(WebhookMode { kubeconfig, timeout, settings })
+    }
+
+    fn conditions(&self, field: &str, list: &[Condition]) -> Result<Conditions, Error> {
+        if list.len() > conditions::MAX {
+            let why = format!("Too many: {}: must have at most {} items", list.len(), conditions::MAX);
+            return Err(self.wrong(field, why));
+        }
+        let mut compiled = Conditions::default();
+        for (i, Condition { expression }) in list.iter().enumerate() {
+            let field = format!("{field}[{i}].expression");
+            if expression.trim().is_empty() {
+                return Err(self.wrong(&field, "Required value"));
+            }
+            if list[..i].iter().any(|earlier| earlier.expression == *expression) {
+                return Err(self.wrong(&field, format!("Duplicate value: {expression:?}")));
+            }
+            compiled
+                .add(expression)
+                .map_err(|e| self.wrong(&field, format!("Invalid value: {expression:?}: {e}")))?;
+        }
+        Ok(compiled)
     }
 }
 
@@ -252,17 +308,21 @@ mod tests {
     const HEAD: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\n";
     const WEBHOOK: &str = "timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: Deny, connectionInfo: {type: KubeConfigFile, kubeConfigFile: /f}";
 
-    fn read(authorizers: &str) -> Result<Vec<Mode>, Error> {
+    fn read(authorizers: &str) -> Result<Vec<Named>, Error> {
         parse(Path::new("f"), &format!("{HEAD}authorizers: [{authorizers}]\n"))
     }
 
     #[test]
     fn a_file_gives_the_order_and_the_webhooks_settings() {
-        let modes = read(&format!(
-            "{{type: Node, name: node}}, {{type: Webhook, name: w, webhook: {{{WEBHOOK}, authorizedTTL: 1m30s, cacheUnauthorizedRequests: false}}}}, {{type: RBAC, name: rbac}}"
+        let order = read(&format!(
+            "{{type: Node, name: node}}, {{type: Webhook, name: w, webhook: {{{WEBHOOK}, authorizedTTL: 1m30s, cacheUnauthorizedRequests: false, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{{expression: 'request.user == \"a\"'}}]}}}}, {{type: RBAC, name: rbac}}"
         ))
         .unwrap();
+        let names: Vec<&str> = order.iter().map(|named| named.name.as_str()).collect();
+        assert_eq!(names, ["node", "w", "rbac"]);
+        let modes: Vec<Mode> = order.into_iter().map(|named| named.mode).collect();
         let [Mode::Node, Mode::Webhook(webhook), Mode::Rbac] = modes.as_slice() else { panic!("{modes:?}") };
+        assert!(!webhook.settings.conditions.is_empty());
         assert_eq!(webhook.timeout, Duration::from_secs(3));
         assert_eq!(webhook.settings.authorized_ttl, Duration::from_secs(90));
         assert_eq!(webhook.settings.unauthorized_ttl, Duration::ZERO);
@@ -273,6 +333,11 @@ mod tests {
     fn what_cannot_be_is_told_with_its_field() {
         let webhook = |fields: &str| format!("{{type: Webhook, name: w, webhook: {{{fields}}}}}");
         let with = |extra: &str| webhook(&format!("{WEBHOOK}, {extra}"));
+        let conditions = |list: &str| {
+            with(&format!(
+                "matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{{expression: {list}}}]"
+            ))
+        };
         let without = |field: &str| {
             let fields: Vec<&str> = WEBHOOK.split(", ").filter(|f| !f.starts_with(field)).collect();
             webhook(&fields.join(", "))
@@ -280,14 +345,44 @@ mod tests {
         let rows = [
             (String::new(), "f: authorizers: at least one"),
             ("{type: RBAC}".into(), "f: authorizers[0].name: Required value"),
-            ("{type: ABAC, name: a}".into(), "f: authorizers[0].type: Unsupported value: \"ABAC\""),
+            ("{type: Abac, name: a}".into(), "f: authorizers[0].type: Unsupported value: \"Abac\""),
+            (
+                "{type: Node, name: A b}".into(),
+                "f: authorizers[0].name: Invalid value: \"A b\": authorizer name is invalid",
+            ),
             (
                 "{type: Node, name: a}, {type: Node, name: b}".into(),
                 "f: authorizers[1].type: Duplicate value",
             ),
             ("{type: Webhook, name: a}".into(), "f: authorizers[0].webhook: required when type=Webhook"),
             ("{type: Node, name: a, other: 1}".into(), "f is no AuthorizationConfiguration: "),
-            (with("matchConditions: [{expression: 'true'}]"), "f: authorizers[0].webhook.matchConditions: "),
+            (
+                with("matchConditions: [{expression: 'true'}]"),
+                "f: authorizers[0].webhook.matchConditionSubjectAccessReviewVersion: Required value",
+            ),
+            (
+                conditions("'request.nobody'"),
+                "f: authorizers[0].webhook.matchConditions[0].expression: Invalid value: \"request.nobody\": compilation failed: ERROR: <input>:1:8: undefined field 'nobody'",
+            ),
+            (
+                conditions("'1'"),
+                "f: authorizers[0].webhook.matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int",
+            ),
+            (conditions("' '"), "f: authorizers[0].webhook.matchConditions[0].expression: Required value"),
+            (
+                conditions("'true'}, {expression: 'true'"),
+                "f: authorizers[0].webhook.matchConditions[1].expression: Duplicate value",
+            ),
+            (
+                conditions(&vec!["'true'"; 65].join("}, {expression: ")),
+                "f: authorizers[0].webhook.matchConditions: Too many: 65",
+            ),
+            (
+                webhook(
+                    &WEBHOOK.replace("{type: KubeConfigFile, kubeConfigFile: /f}", "{type: InClusterConfig}"),
+                ),
+                "f: authorizers[0].webhook.connectionInfo.type: Invalid value: \"InClusterConfig\"",
+            ),
             (with("authorizedTTL: -1s"), "f: authorizers[0].webhook.authorizedTTL: Invalid value"),
             (without("timeout"), "f: authorizers[0].webhook.timeout: Required value"),
             (without("failurePolicy"), "f: authorizers[0].webhook.failurePolicy: Unsupported value"),

@@ -11,13 +11,20 @@ const LONG: Duration = Duration::from_mins(5);
 
 fn settings(on_failure: FailurePolicy) -> Settings {
     let (authorized_ttl, unauthorized_ttl) = (LONG, Duration::from_secs(30));
-    Settings { name: "test".into(), authorized_ttl, unauthorized_ttl, on_failure }
+    Settings {
+        name: "test".into(),
+        authorized_ttl,
+        unauthorized_ttl,
+        on_failure,
+        version: Version::V1,
+        conditions: Arc::default(),
+    }
 }
 
 /// A webhook that always answers with this status.
 async fn webhook(code: u16, status: Value, on_failure: FailurePolicy) -> (Webhook, Arc<AtomicUsize>) {
     let (url, asked) = server(move |_, _| (code, "", json!({"status": status}).to_string())).await;
-    (Webhook::new(client(url, Credentials::None, LONG), settings(on_failure)), asked)
+    (Webhook::new(client(url, Credentials::None, LONG), settings(on_failure), Metrics::default()), asked)
 }
 
 async fn decide(webhook: &Webhook, name: &str) -> Verdict {
@@ -105,4 +112,43 @@ fn the_question_says_who_wants_to_do_what() {
     let info = RequestInfo { verb: "get".into(), path: "/x".into(), ..RequestInfo::default() };
     let asked = spec(&Attributes { user: &user, info: &info, selectors: None });
     assert_eq!(asked["nonResourceAttributes"], json!({"path": "/x", "verb": "get"}));
+}
+
+#[tokio::test]
+async fn a_webhook_is_asked_only_what_its_conditions_let_through() {
+    use FailurePolicy::{Deny, NoOpinion};
+    let failed = "cel evaluation error: expression 'request.nonResourceAttributes.path == \"\"' resulted in error: no such key: nonResourceAttributes";
+    let path = "request.nonResourceAttributes.path == \"\"";
+    let rows: [(&str, &[&str], _, _, usize, Option<&str>); 5] = [
+        ("none", &[], Deny, Decision::Allow, 1, None),
+        ("all hold", &["request.user == 'u'", "'g' in request.groups"], Deny, Decision::Allow, 1, None),
+        ("one does not", &["request.user == 'u'", "request.user == 'x'"], Deny, Decision::NoOpinion, 0, None),
+        ("one fails", &["request.user == 'u'", path], Deny, Decision::Deny, 0, Some(failed)),
+        ("one fails, open", &[path], NoOpinion, Decision::NoOpinion, 0, Some(failed)),
+    ];
+    for (name, conditions, policy, decision, times, error) in rows {
+        let (url, asked) = server(|_, _| (200, "", json!({"status": {"allowed": true}}).to_string())).await;
+        let mut compiled = Conditions::default();
+        for text in conditions {
+            compiled.add(text).unwrap();
+        }
+        let settings = Settings { conditions: Arc::new(compiled), ..settings(policy) };
+        let mut registry = prometheus_client::registry::Registry::default();
+        let metrics = Metrics::register(&mut registry, "here");
+        let webhook = Webhook::new(client(url, Credentials::None, LONG), settings, metrics);
+        let verdict = decide(&webhook, "p").await;
+        assert_eq!((verdict.decision, verdict.error.as_deref()), (decision, error), "{name}");
+        assert_eq!(asked.load(Ordering::SeqCst), times, "{name}");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let count = |metric: &str| {
+            let line =
+                text.lines().find(|l| l.starts_with(&format!("apiserver_authorization_{metric}_total{{")));
+            line.map_or(0, |l| l.rsplit(' ').next().unwrap().parse().unwrap())
+        };
+        assert_eq!(count("webhook_evaluations"), times, "{name}");
+        assert_eq!(count("match_condition_evaluation_errors"), usize::from(error.is_some()), "{name}");
+        let is_excluded = times == 0 && error.is_none();
+        assert_eq!(count("match_condition_exclusions"), usize::from(is_excluded), "{name}");
+    }
 }

@@ -1,5 +1,6 @@
-//! OIDC issuers: from a configuration file, or one from flags.
+//! OIDC issuers: from a configuration file, which is followed, or one from flags.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -7,9 +8,11 @@ use jiff::Timestamp;
 use sampan_apiserver::chain::authentication::Anonymous;
 use sampan_auth::authentication::jwt::Algorithm;
 use sampan_auth::authentication::oidc::config::{
-    ClaimMappings, ClaimValidationRule, Issuer, JwtAuthenticator, PrefixedClaimOrExpression,
+    AnonymousConfig, ClaimMappings, ClaimValidationRule, Issuer, JwtAuthenticator, PrefixedClaimOrExpression,
 };
-use sampan_auth::authentication::oidc::{AuthenticationConfiguration, OidcIssuer};
+use sampan_auth::authentication::oidc::{AuthenticationConfiguration, Issuers, OidcIssuer};
+use sampan_auth::metrics::Metrics;
+use sampan_auth::reload::{Follower, Refusal};
 
 use super::files::read;
 use crate::cli;
@@ -19,49 +22,91 @@ const ALL: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 
 /// What the configuration file says, or the flags.
 pub(super) struct Configured {
-    /// The issuers.
-    pub(super) issuers: Vec<OidcIssuer>,
+    /// The issuers, if there can be any.
+    pub(super) issuers: Option<Arc<Issuers>>,
     /// Who requests without credentials are.
     pub(super) anonymous: Option<Anonymous>,
 }
 
-/// Reads it. Whoever keeps the issuers' keys fresh is started.
-pub(super) fn open(options: &cli::Authentication) -> Result<Configured> {
+/// Reads it. Whoever keeps the issuers' keys fresh, and follows the file, is started.
+pub(super) fn open(
+    options: &cli::Authentication,
+    audiences: &[String],
+    metrics: &Metrics,
+) -> Result<Configured> {
     let taken = &options.service_account.issuer;
-    let mut anonymous = options.anonymous_auth.then(Anonymous::everywhere);
-    let (issuers, algorithms) = if let Some(path) = &options.config {
-        let config = AuthenticationConfiguration::parse(&read(path)?, taken)
-            .map_err(|why| anyhow!("{} (--authentication-config) cannot be used: {why}", path.display()))?;
-        if let Some(says) = config.anonymous {
-            let paths: Vec<String> = says.conditions.into_iter().map(|c| c.path).collect();
-            anonymous = says
-                .enabled
-                .then(|| if paths.is_empty() { Anonymous::everywhere() } else { Anonymous::at(paths) });
-        }
-        (config.jwt, ALL.map(str::to_owned).to_vec())
-    } else {
+    let all = |issuers| Arc::new(Issuers::new(issuers, audiences.to_vec(), metrics.clone()));
+    let Some(path) = &options.config else {
         let issuer = from_flags(&options.oidc)?;
         if let Some(issuer) = &issuer {
             AuthenticationConfiguration::check_issuer(issuer, taken)
                 .map_err(|why| anyhow!("the OIDC issuer (--oidc-issuer-url) cannot be used: {why}"))?;
         }
-        (issuer.into_iter().collect(), options.oidc.signing_algs.clone())
+        let made = made(issuer.as_slice(), &options.oidc.signing_algs)?;
+        let issuers = (!made.is_empty()).then(|| all(made));
+        return Ok(Configured { issuers, anonymous: options.anonymous_auth.then(Anonymous::everywhere) });
     };
+    let text = read(path)?;
+    let config = AuthenticationConfiguration::parse(&text, taken)
+        .map_err(|why| anyhow!("{} (--authentication-config) cannot be used: {why}", path.display()))?;
+    let anonymous = match &config.anonymous {
+        None => options.anonymous_auth.then(Anonymous::everywhere),
+        Some(says) => {
+            let paths: Vec<String> = says.conditions.iter().map(|c| c.path.clone()).collect();
+            says.enabled
+                .then(|| if paths.is_empty() { Anonymous::everywhere() } else { Anonymous::at(paths) })
+        }
+    };
+    let issuers = all(made(&config.jwt, &ALL.map(str::to_owned))?);
+    tokio::spawn(follow(
+        path.clone(),
+        text,
+        Reload { issuers: Arc::clone(&issuers), taken: taken.clone(), anonymous: config.anonymous },
+        metrics.clone(),
+    ));
+    Ok(Configured { issuers: Some(issuers), anonymous })
+}
+
+/// What a change of the file is measured by.
+struct Reload {
+    issuers: Arc<Issuers>,
+    taken: Vec<String>,
+    /// Who requests without credentials are, which may not change.
+    anonymous: Option<AnonymousConfig>,
+}
+
+async fn follow(path: PathBuf, text: String, reload: Reload, metrics: Metrics) {
+    let follower = Follower::new(path, text.into_bytes(), metrics.authentication_config);
+    follower.follow(|text| reload.apply(text)).await;
+}
+
+impl Reload {
+    async fn apply(&self, text: String) -> Result<(), Refusal> {
+        let config = AuthenticationConfiguration::parse(&text, &self.taken).map_err(Refusal::Wrong)?;
+        if config.anonymous != self.anonymous {
+            return Err(Refusal::Wrong(
+                "anonymous: Forbidden: changed from initial configuration file".into(),
+            ));
+        }
+        let made =
+            made(&config.jwt, &ALL.map(str::to_owned)).map_err(|e| Refusal::Wrong(format!("{e:#}")))?;
+        self.issuers.replace(made).await.map_err(Refusal::NotYet)
+    }
+}
+
+/// The issuers of a configuration that is valid.
+fn made(issuers: &[JwtAuthenticator], algorithms: &[String]) -> Result<Vec<OidcIssuer>> {
     let algorithms = algorithms
         .iter()
         .map(|name| {
             Algorithm::parse(name).with_context(|| format!("oidc: unsupported signing alg: {name:?}"))
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut ready = Vec::new();
-    for config in &issuers {
-        let issuer = OidcIssuer::new(config, algorithms.clone(), Timestamp::now)
-            .with_context(|| format!("the OIDC issuer {} cannot be used", config.issuer.url))?;
-        let keys = Arc::clone(issuer.keys());
-        tokio::spawn(async move { keys.keep_fresh().await });
-        ready.push(issuer);
-    }
-    Ok(Configured { issuers: ready, anonymous })
+    let make = |config: &JwtAuthenticator| {
+        OidcIssuer::new(config, algorithms.clone(), Timestamp::now)
+            .with_context(|| format!("the OIDC issuer {} cannot be used", config.issuer.url))
+    };
+    issuers.iter().map(make).collect()
 }
 
 fn from_flags(options: &cli::Oidc) -> Result<Option<JwtAuthenticator>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sampan_model::name::is_domain_prefixed_path;
 use sampan_model::{FieldError, FieldPath};
 
-use super::super::expressions::Expression;
+use super::super::expressions::{About, Expression};
 use super::{AuthenticationConfiguration, JwtAuthenticator, PrefixedClaimOrExpression};
 
 /// How many issuers there may be.
@@ -27,8 +27,14 @@ impl Complaints {
         self.0.push(FieldError::duplicate(field, value).to_string());
     }
 
-    fn expression(&mut self, field: &str, text: &str) {
-        if let Err(why) = Expression::compile(text) {
+    fn mapping(&mut self, field: &str, text: &str) {
+        if let Err(why) = Expression::mapping(text) {
+            self.invalid(field, text, why);
+        }
+    }
+
+    fn rule(&mut self, field: &str, text: &str, about: About) {
+        if let Err(why) = Expression::rule(text, about) {
             self.invalid(field, text, why);
         }
     }
@@ -93,7 +99,7 @@ pub(super) fn authenticator(path: &str, jwt: &JwtAuthenticator, taken: &[String]
                 if !seen.insert(&rule.expression) {
                     c.duplicate(&field(".expression"), &rule.expression);
                 }
-                c.expression(&field(".expression"), &rule.expression);
+                c.rule(&field(".expression"), &rule.expression, About::Claims);
             }
         }
     }
@@ -106,7 +112,7 @@ pub(super) fn authenticator(path: &str, jwt: &JwtAuthenticator, taken: &[String]
         } else if !seen.insert(&rule.expression) {
             c.duplicate(&field, &rule.expression);
         } else {
-            c.expression(&field, &rule.expression);
+            c.rule(&field, &rule.expression, About::User);
         }
     }
     c.0
@@ -128,6 +134,20 @@ fn issuer(c: &mut Complaints, path: &str, jwt: &JwtAuthenticator, taken: &[Strin
         if issuer.discovery_url.trim_end_matches('/') == issuer.url.trim_end_matches('/') {
             c.invalid(&at("discoveryURL"), &issuer.discovery_url, "discoveryURL must be different from URL");
         }
+    }
+    let egress = &issuer.egress_selector_type;
+    match egress.as_str() {
+        "" => {}
+        "controlplane" | "cluster" => c.invalid(
+            &at("egressSelectorType"),
+            egress,
+            "egress selectors are not supported: leave it out, and issuers are reached directly",
+        ),
+        _ => c.invalid(
+            &at("egressSelectorType"),
+            egress,
+            "egress selector must be either controlplane or cluster",
+        ),
     }
     if issuer.audiences.is_empty() {
         c.required(&at("audiences"), "at least one issuer.audiences is required");
@@ -188,7 +208,7 @@ fn mappings(c: &mut Complaints, path: &str, jwt: &JwtAuthenticator) {
     if !uid.claim.is_empty() && !uid.expression.is_empty() {
         c.invalid(&at("uid"), "", "claim and expression can't both be set");
     } else if !uid.expression.is_empty() {
-        c.expression(&at("uid.expression"), &uid.expression);
+        c.mapping(&at("uid.expression"), &uid.expression);
     }
     let mut seen = BTreeSet::new();
     for (i, extra) in mappings.extra.iter().enumerate() {
@@ -214,7 +234,7 @@ fn mappings(c: &mut Complaints, path: &str, jwt: &JwtAuthenticator) {
         if extra.value_expression.is_empty() {
             c.required(&value, "valueExpression is required");
         } else {
-            c.expression(&value, &extra.value_expression);
+            c.mapping(&value, &extra.value_expression);
         }
     }
     email(c, path, jwt);
@@ -229,7 +249,7 @@ fn prefixed(c: &mut Complaints, field: &str, mapping: &PrefixedClaimOrExpression
         if !mapping.claim.is_empty() {
             c.invalid(field, "", "claim and expression can't both be set");
         }
-        c.expression(&format!("{field}.expression"), &mapping.expression);
+        c.mapping(&format!("{field}.expression"), &mapping.expression);
         return;
     }
     if mapping.claim.is_empty() {
@@ -246,6 +266,7 @@ fn prefixed(c: &mut Complaints, field: &str, mapping: &PrefixedClaimOrExpression
 
 /// Whoever makes a name of an address must look whether it was verified.
 fn email(c: &mut Complaints, path: &str, jwt: &JwtAuthenticator) {
+    let uses = |text: &String, claim| Expression::mapping(text).is_ok_and(|e| e.uses(claim));
     let username = &jwt.claim_mappings.username.expression;
     if !uses(username, "email") {
         return;
@@ -259,21 +280,4 @@ fn email(c: &mut Complaints, path: &str, jwt: &JwtAuthenticator) {
             "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression",
         );
     }
-}
-
-/// Whether an expression reads that claim, as `claims.x`, `claims.?x` or `claims["x"]`.
-fn uses(expression: &str, claim: &str) -> bool {
-    let compact: String = expression.chars().filter(|c| !c.is_whitespace()).collect();
-    let forms = [format!("claims.{claim}"), format!("claims.?{claim}")];
-    let by_name = forms.iter().any(|form| {
-        compact.match_indices(form.as_str()).any(|(i, _)| {
-            let next = compact[i + form.len()..].chars().next();
-            !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
-        })
-    });
-    by_name
-        || ['"', '\''].iter().any(|q| {
-            compact.contains(&format!("claims[{q}{claim}{q}]"))
-                || compact.contains(&format!("claims[?{q}{claim}{q}]"))
-        })
 }
