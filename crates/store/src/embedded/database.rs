@@ -1,5 +1,6 @@
 //! The SQLite file: how it is opened, and what its errors mean.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::Error;
 
+use super::directory::OWNER_ONLY;
 use super::log;
 
 /// "SMPN", in the file's header for `file(1)` and for us.
@@ -37,6 +39,8 @@ pub(super) fn create_if_missing(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
+    // SQLite would let others read it.
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new).map_err(io)?;
     make_tables(&new).map_err(|error| self::error(&new, error))?;
     std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&new, path).map_err(io)
