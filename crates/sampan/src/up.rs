@@ -42,7 +42,7 @@ use crate::{kubeconfig, logging, openapi, private_file, tls, version};
 pub(crate) fn run(options: &Up) -> Result<()> {
     let started = Instant::now();
     logging::start(&options.log_level)?;
-    limits::raise_open_files();
+    let open_files = limits::raise_open_files();
     let dir = DataDir::of(&options.place)?;
     dir.create()?;
     // The first random number takes 20 ms of measuring the processor's jitter; the keys will need one.
@@ -65,7 +65,8 @@ pub(crate) fn run(options: &Up) -> Result<()> {
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, resources, documents, started));
+    let catalog = Served { resources, documents };
+    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, catalog, open_files, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
@@ -76,6 +77,12 @@ pub(crate) fn run(options: &Up) -> Result<()> {
 struct Storage {
     store: Arc<Embedded>,
     encryption: Arc<Encryption>,
+}
+
+/// What is served, and how it is described.
+struct Served {
+    resources: Vec<Resource>,
+    documents: openapi::Documents,
 }
 
 fn open_store(dir: &DataDir, kind: StoreKind, encryption: Arc<Encryption>) -> Result<Arc<Embedded>> {
@@ -107,8 +114,8 @@ async fn serve(
     dir: &DataDir,
     pki: &Pki,
     Storage { store, encryption }: Storage,
-    mut resources: Vec<Resource>,
-    documents: openapi::Documents,
+    Served { mut resources, documents }: Served,
+    open_files: u64,
     started: Instant,
 ) -> Result<()> {
     let signals = signals::Signals::listen()?;
@@ -160,7 +167,9 @@ async fn serve(
     {
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
-    let listening = tokio::spawn(sampan_apiserver::listener::serve(listener, tls, server, stop.clone()));
+    let connections = limits::connections(open_files);
+    let serving = sampan_apiserver::listener::serve(listener, tls, server, connections, stop.clone());
+    let mut listening = tokio::spawn(serving);
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -177,16 +186,25 @@ async fn serve(
             authentication.account_key.make()
         }
     });
-    signals.end().await;
+    // It ends on a signal; a listener that ends before that must not leave a process that nobody can reach.
+    let failed = tokio::select! {
+        () = signals.end() => None,
+        ended = &mut listening => Some(ended),
+    };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     gathering.abort();
     keeping.abort();
-    let ended = listening.await.context("the listener has panicked")?;
+    let ended = match failed {
+        None => listening.await.context("the listener has panicked"),
+        Some(ended) => {
+            ended.context("the listener has panicked").and_then(|()| Err(anyhow!("the listener has ended")))
+        }
+    };
     if let Some(audit) = audit {
         audit.shut_down().await;
     }
-    ended.context("the listener failed")?;
+    ended?;
     synced.await?
 }
 
