@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use sampan_auth::authentication::jwt::SigningKey;
-use sampan_auth::authentication::service_account::{AccountTokens, Issuer, KeyRing, Keys, LegacyTokens};
+use sampan_auth::authentication::service_account::{
+    AccountTokens, Issuer, KeyRing, Keys, LegacyMetrics, LegacyTokens,
+};
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::Tokens;
 use sampan_store::Store;
@@ -31,7 +33,8 @@ impl Credentials {
         let issuers = audiences.clone();
         let accounts =
             AccountTokens::new(keys.clone(), issuers, audiences.clone(), stored.clone(), Timestamp::now);
-        let legacy = LegacyTokens { keys: keys.clone(), audiences: audiences.clone(), stored };
+        let metrics = LegacyMetrics::default();
+        let legacy = LegacyTokens { keys: keys.clone(), audiences: audiences.clone(), stored, metrics };
         let tokens = Tokens::new(vec![Arc::new(legacy), Arc::new(accounts)], audiences.clone());
         let issuer = Issuer {
             keys,

@@ -166,6 +166,10 @@ impl Parent for ActionParent<'_> {
         self.warnings.lock().push(text);
     }
 
+    fn annotate(&self, key: &'static str, value: String) {
+        self.a.audit.annotate(key, value);
+    }
+
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
         self.registry.lookup(&self.registry.store.snapshot()).list(resource, namespace)
     }

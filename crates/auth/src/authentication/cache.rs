@@ -76,6 +76,8 @@ fn key(token: &str, audiences: &[String]) -> Key {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use sampan_apiserver::chain::authentication::Notes;
+
     use super::*;
 
     /// Knows `good`, and counts how often it is asked.
@@ -87,7 +89,11 @@ mod tests {
         async fn authenticate(&self, token: &str, _: &[String]) -> Result<Option<Identity>, Rejected> {
             self.0.fetch_add(1, Ordering::SeqCst);
             match token {
-                "good" => Ok(Some(Identity { user: Arc::default(), audiences: Vec::new() })),
+                "good" => Ok(Some(Identity {
+                    user: Arc::default(),
+                    audiences: Vec::new(),
+                    notes: Notes::default(),
+                })),
                 "error" => Err(Rejected::new("no")),
                 _ => Ok(None),
             }

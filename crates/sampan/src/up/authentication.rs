@@ -21,7 +21,7 @@ use sampan_auth::authentication::client_certificate::{Authorities, ClientCertifi
 use sampan_auth::authentication::oidc::OidcIssuer;
 use sampan_auth::authentication::request_header::{Headers, RequestHeader};
 use sampan_auth::authentication::service_account::{
-    AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyTokens,
+    AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyMetrics, LegacyTokens,
 };
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::{Bearer, ForApi, TokenAuthenticator, Tokens, WebSocketProtocol};
@@ -121,6 +121,7 @@ fn tokens(
         keys: keys.clone(),
         audiences: audiences.clone(),
         stored: stored.clone(),
+        metrics: LegacyMetrics::default(),
     }));
     all.push(Arc::new(AccountTokens::new(
         keys.clone(),

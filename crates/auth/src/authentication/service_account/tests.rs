@@ -326,8 +326,12 @@ async fn a_secret_token_is_good_while_its_secret_has_it() {
         "kubernetes.io/serviceaccount/service-account.uid": "u-sa",
     });
     let token = keys.get().await.signing().unwrap().sign(&claims).unwrap();
-    let legacy =
-        LegacyTokens { keys, audiences: vec![ISSUER.into()], stored: Stored::new(cluster.store.clone()) };
+    let legacy = LegacyTokens {
+        keys,
+        audiences: vec![ISSUER.into()],
+        stored: Stored::new(cluster.store.clone()),
+        metrics: LegacyMetrics::default(),
+    };
     let ask =
         async || legacy.authenticate(&token, &[ISSUER.into()]).await.map(|i| i.unwrap().user.name.clone());
     let secret = |text: &str, labels: Value| {
