@@ -5,9 +5,17 @@ use std::collections::BTreeSet;
 use sampan_model::{GroupResource, Value};
 
 use super::super::amounts::Amounts;
+use super::super::configuration::{is_of_kind, only_fields};
 use super::charge::Refusal;
 use super::evaluator::Evaluator;
 use super::scopes::Requirement;
+
+/// What the configuration may be, the newest first.
+const KINDS: [(&str, &str); 3] = [
+    ("apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"),
+    ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
+    ("resourcequota.admission.k8s.io/v1alpha1", "Configuration"),
+];
 
 /// One entry of the list.
 #[derive(Debug)]
@@ -18,8 +26,20 @@ pub(in crate::admission) struct Limited {
 }
 
 impl Limited {
-    /// The entries of a configuration.
-    pub(in crate::admission) fn read_all(configuration: &Value) -> Vec<Self> {
+    /// The entries of a configuration; or what is wrong with it.
+    pub(in crate::admission) fn read_all(configuration: &Value) -> Result<Vec<Self>, String> {
+        is_of_kind(configuration, &KINDS)?;
+        only_fields(configuration, "", &["apiVersion", "kind", "limitedResources"])?;
+        for (i, entry) in configuration.array_at(&["limitedResources"]).iter().enumerate() {
+            let at = format!("limitedResources[{i}]");
+            only_fields(entry, &at, &["apiGroup", "resource", "matchContains", "matchScopes"])?;
+            if entry.str_at(&["resource"]).is_empty() {
+                return Err(format!("{at}.resource: Required value"));
+            }
+            for (j, scope) in entry.array_at(&["matchScopes"]).iter().enumerate() {
+                only_fields(scope, &format!("{at}.matchScopes[{j}]"), &["scopeName", "operator", "values"])?;
+            }
+        }
         let strings = |value: &Value, field: &str| {
             let list = value.array_at(&[field]).iter().filter_map(Value::as_str);
             list.map(str::to_owned).collect::<Vec<_>>()
@@ -32,7 +52,7 @@ impl Limited {
             contains: strings(entry, "matchContains"),
             scopes: entry.array_at(&["matchScopes"]).iter().map(Requirement::read).collect(),
         };
-        configuration.array_at(&["limitedResources"]).iter().map(read).collect()
+        Ok(configuration.array_at(&["limitedResources"]).iter().map(read).collect())
     }
 }
 
