@@ -12,6 +12,7 @@ mod metrics;
 pub mod policy;
 mod recorder;
 mod rotation;
+pub(crate) mod secrets;
 mod truncate;
 
 use std::sync::Arc;

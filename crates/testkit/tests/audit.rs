@@ -71,7 +71,7 @@ async fn audited(rules: &str, mode: Mode, truncate: Option<TruncateOptions>) -> 
     let audit = Arc::new(Audit::new(policy, vec![sink], metrics));
     let server = TestServer::configured(Arc::new(Embedded::in_memory()), |config| {
         config.audit = Some(audit);
-        config.admission = Plugins::new(vec![Arc::new(Panics)]);
+        config.admission = Plugins::new(vec![Arc::new(Panics), Arc::new(Waits)]);
     })
     .await;
     (server, memory)
@@ -402,4 +402,66 @@ async fn an_event_that_is_too_large_loses_its_bodies_and_then_itself() {
     assert!(memory.events().is_empty());
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("apiserver_audit_error_total{plugin=\"truncate\"}"), "{metrics}");
+}
+
+/// Waits for ever before it lets an object in.
+#[derive(Debug)]
+struct Waits;
+
+#[async_trait]
+impl Admission for Waits {
+    fn name(&self) -> &'static str {
+        "Waits"
+    }
+    fn handles(&self, _: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create
+    }
+    async fn validate(
+        &self,
+        _: &Context<'_>,
+        _: Verb,
+        object: &sampan_model::Value,
+        _: Option<&sampan_model::Value>,
+    ) -> Result<(), Status> {
+        if object.str_at(&["metadata", "name"]) == "wait" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_no_event_with_it() {
+    let (server, memory) =
+        audited("rules: [{level: Request, omitStages: [RequestReceived]}]", Mode::Blocking, None).await;
+    let object = fixtures::config_map("wait", "k", "v");
+    let mut request = Box::pin(server.create(CONFIG_MAPS, &object));
+    assert!(futures::poll!(&mut request).is_pending());
+    assert!(memory.events().is_empty());
+    drop(request);
+    let event = memory.last();
+    assert_eq!(
+        (event["stage"].as_str(), event["responseStatus"]["code"].as_i64()),
+        (Some("ResponseComplete"), Some(499))
+    );
+    assert_eq!(event["objectRef"]["name"], "wait");
+    assert_eq!(event["requestObject"]["data"]["k"], "v");
+    assert_eq!(event["annotations"]["authorization.k8s.io/decision"], "allow");
+    assert_eq!(memory.events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_before_anybody_asks_who_makes_it_is_told_once() {
+    let (server, memory) = at("Metadata").await;
+    let reply = server.get(&format!("{CONFIG_MAPS}?timeout=5")).await;
+    assert_eq!(reply.code, 400);
+    let message = "invalid timeout specified in the request URL - time: missing unit in duration \"5\"";
+    assert_eq!(reply.json()["message"], message);
+    assert_eq!(memory.stages(), ["ResponseStarted"]);
+    assert_eq!(memory.last()["responseStatus"]["message"], message);
+    let wrong = [("authorization", "Bearer wrong")];
+    let nobody = server.asked_anonymously();
+    assert_eq!(nobody.request(Method::GET, CONFIG_MAPS, &wrong, "").await.code, 401);
+    assert_eq!(memory.stages(), ["ResponseStarted", "ResponseStarted"]);
+    assert_eq!(memory.last()["responseStatus"]["message"], "Authentication failed, attempted: bearer");
 }
