@@ -87,6 +87,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connect = || {
         let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What was deleted, or was plain before it was encrypted, does not stay in the file's free pages.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // Checkpoints are run by `checkpoint`, away from the commits.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", CACHE_SIZE)?;

@@ -44,8 +44,10 @@ impl Directory {
         for name in ["state.lock", "state.db", "state.db-wal"] {
             let path = self.path.join(name);
             match fs::metadata(&path) {
-                Ok(found) if found.permissions().mode() & 0o077 == 0 => {}
-                Ok(_) => fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY))?,
+                Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                    fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY))?;
+                }
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
