@@ -71,6 +71,7 @@ impl Registry {
             user: Arc::clone(&a.user),
             default_manager: a.default_manager.clone(),
             audit: a.audit.clone(),
+            patches: a.patches,
         })
     }
 
