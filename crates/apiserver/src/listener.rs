@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -39,15 +40,14 @@ const MAX_STREAMS: u32 = 250;
 /// How long to wait after connections could not be accepted, at first and at most (as Go's server).
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
-/// Serves connections until `stop`, at most so many at once, then lets those that are busy finish for a few seconds.
+/// Serves connections until `stop`, at most so many at once (each by the configuration of TLS that is there when it begins), then lets those that are busy finish for a few seconds.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<ArcSwap<rustls::ServerConfig>>,
     server: Server,
     connections: u32,
     stop: CancellationToken,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let seats = Arc::new(Semaphore::new(connections as usize));
     let builder = Arc::new(builder());
     let next = async || {
@@ -58,7 +58,11 @@ pub async fn serve(
     while let Some((seat, stream, peer)) = stop.run_until_cancelled(next()).await {
         let _ = stream.set_nodelay(true);
         let connection = Accepted { stream, peer, stop: stop.clone(), _seat: seat };
-        tokio::spawn(connection.serve(acceptor.clone(), server.clone(), Arc::clone(&builder)));
+        tokio::spawn(connection.serve(
+            TlsAcceptor::from(tls.load_full()),
+            server.clone(),
+            Arc::clone(&builder),
+        ));
     }
     drop(listener);
     server.shut_down();

@@ -9,6 +9,7 @@ mod audit;
 mod authentication;
 mod authorization;
 mod bootstrap;
+mod certificates;
 mod encryption;
 mod flow_control;
 mod limits;
@@ -21,6 +22,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwap;
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::server::{Config, Server};
@@ -160,7 +162,7 @@ async fn serve(
         &options.tls_san,
     );
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
-    let tls = tls::config(authentication.authority_names, &certificate)?;
+    let tls = Arc::new(ArcSwap::new(tls::config(authentication.trusted.names(), &certificate)?));
     let stop = CancellationToken::new();
     if let Some(file) = options.encryption_provider_config.as_ref()
         && options.encryption_provider_config_automatic_reload
@@ -168,7 +170,8 @@ async fn serve(
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
     let connections = limits::connections(open_files);
-    let serving = sampan_apiserver::listener::serve(listener, tls, server, connections, stop.clone());
+    let serving =
+        sampan_apiserver::listener::serve(listener, Arc::clone(&tls), server, connections, stop.clone());
     let mut listening = tokio::spawn(serving);
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
@@ -186,10 +189,12 @@ async fn serve(
             authentication.account_key.make()
         }
     });
+    let renew = || pki.server(&names, OffsetDateTime::now_utc());
     // It ends on a signal; a listener that ends before that must not leave a process that nobody can reach.
     let failed = tokio::select! {
         () = signals.end() => None,
         ended = &mut listening => Some(ended),
+        never = certificates::follow(authentication.trusted, certificate, renew, &tls) => match never {},
     };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();

@@ -7,6 +7,7 @@ mod account_key;
 mod files;
 mod oidc;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use sampan_auth::webhook_client::{Backoff, Kubeconfig, WebhookClient};
 use sampan_store::Store;
 
 use self::files::{read, read_bytes};
+use super::certificates::Trusted;
 use crate::cli::{self, WebhookVersion};
 use crate::pki::Pki;
 
@@ -51,8 +53,8 @@ pub(super) struct Setup {
     pub(super) issuer: Arc<Issuer>,
     /// The documents by which others check those.
     pub(super) pages: Vec<Arc<dyn Page>>,
-    /// The authorities that clients are told of.
-    pub(super) authority_names: Vec<rustls::DistinguishedName>,
+    /// The authorities of clients and proxies, whose files are followed.
+    pub(super) trusted: Trusted,
     /// The key of those tokens, if it is still to be made.
     pub(super) account_key: account_key::Pending,
 }
@@ -78,13 +80,15 @@ impl Setup {
         let tokens = Arc::new(Tokens::new(tokens, audiences.clone()));
         let own = std::iter::once(pki.authority().as_bytes().to_vec());
         let further = options.client_ca_file.as_deref().map(read_bytes).transpose()?;
-        let texts: Vec<Vec<u8>> = own.chain(further).collect();
+        let texts: Vec<Vec<u8>> = own.chain(further.clone()).collect();
         let clients = Authorities::from_pem(texts.iter().map(Vec::as_slice))
             .context("the authorities of client certificates (--client-ca-file) cannot be used")?;
-        let mut authority_names = clients.names().to_vec();
+        let mut trusted = Trusted::default();
+        let client_file = options.client_ca_file.clone().zip(further);
+        trusted.add(&clients, pki.authority().as_bytes(), client_file);
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
-        if let Some(proxy) = request_header(&options.request_header)? {
-            authority_names.extend(proxy.authorities.names().iter().cloned());
+        if let Some((proxy, file)) = request_header(&options.request_header)? {
+            trusted.add(&proxy.authorities, &[], Some(file));
             authenticators.push(Arc::new(proxy));
         }
         authenticators.push(Arc::new(ClientCertificate(clients)));
@@ -97,7 +101,7 @@ impl Setup {
             tokens,
             pages: pages(&issuer, keys, accounts.jwks_uri.as_deref(), url),
             issuer: Arc::new(issuer),
-            authority_names,
+            trusted,
             account_key,
         })
     }
@@ -190,7 +194,8 @@ fn pages(issuer: &Issuer, keys: Keys, jwks_uri: Option<&str>, url: &str) -> Vec<
     vec![Arc::new(configuration), Arc::new(KeySet(keys))]
 }
 
-fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>> {
+/// The proxy that is believed, with the file of its authorities.
+fn request_header(options: &cli::RequestHeader) -> Result<Option<(RequestHeader, (PathBuf, Vec<u8>))>> {
     let Some(path) = &options.proxy_ca_file else { return Ok(None) };
     let text = read_bytes(path)?;
     let authorities = Authorities::from_pem([text.as_slice()])
@@ -201,7 +206,7 @@ fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>>
         };
         list.iter().map(parse).collect()
     };
-    Ok(Some(RequestHeader {
+    let proxy = RequestHeader {
         authorities,
         allowed_names: options.allowed_names.clone(),
         headers: Headers {
@@ -210,5 +215,6 @@ fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>>
             group: headers("--requestheader-group-headers", &options.group_headers)?,
             extra_prefix: options.extra_headers_prefix.iter().map(|p| p.to_ascii_lowercase()).collect(),
         },
-    }))
+    };
+    Ok(Some((proxy, (path.clone(), text))))
 }
