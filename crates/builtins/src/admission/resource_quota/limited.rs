@@ -84,3 +84,43 @@ pub(super) fn check(
     let list = uncovered.join(" ");
     Err(Refusal::Error(format!("insufficient quota to match these scopes: [{list}]")))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_would_not_be_in_force_is_refused() {
+        let (version, kind) = KINDS[0];
+        let of =
+            |list: serde_json::Value| json!({"apiVersion": version, "kind": kind, "limitedResources": list});
+        let rows = [
+            ("good", of(json!([{"resource": "pods", "matchContains": ["cpu"]}])), None),
+            ("older", json!({"apiVersion": KINDS[2].0, "kind": KINDS[2].1}), None),
+            (
+                "of another kind",
+                json!({"apiVersion": "v1", "kind": "Pod"}),
+                Some(
+                    "it must be a ResourceQuotaConfiguration of apiserver.config.k8s.io/v1, not a \"Pod\" of \"v1\"",
+                ),
+            ),
+            (
+                "misspelt",
+                json!({"apiVersion": version, "kind": kind, "limited": []}),
+                Some("unknown field \"limited\""),
+            ),
+            (
+                "misspelt below",
+                of(json!([{"resource": "pods", "matchContain": ["cpu"]}])),
+                Some("unknown field \"limitedResources[0].matchContain\""),
+            ),
+            ("of nothing", of(json!([{}])), Some("limitedResources[0].resource: Required value")),
+        ];
+        for (name, configuration, want) in rows {
+            let got = Limited::read_all(&configuration.into()).err();
+            assert_eq!(got.as_deref(), want, "{name}");
+        }
+    }
+}
