@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Format;
 use super::ending::Ending;
-use crate::audit::{MAX_KEPT_BODY, TRUNCATED};
+use crate::audit::{Kept, TRUNCATED};
 use crate::http_io::body::Pieces;
 
 /// Pieces that are passed on, and whose end is told: with the last piece, or when the client has gone before.
@@ -19,12 +19,12 @@ pub(super) struct Watched {
 struct End {
     ending: Ending,
     /// What is kept of the body, where it is to be told.
-    kept: Option<(Format, Vec<u8>)>,
+    kept: Option<(Format, Kept)>,
 }
 
 impl Watched {
     pub(super) fn new(inner: Box<dyn Pieces>, ending: Ending, format: Option<Format>) -> Self {
-        let kept = format.map(|format| (format, Vec::new()));
+        let kept = format.map(|format| (format, Kept::default()));
         Self { inner, end: Some(End { ending, kept }) }
     }
 }
@@ -32,11 +32,9 @@ impl Watched {
 impl End {
     fn keep(&mut self, piece: &Bytes) {
         let Some((_, kept)) = &mut self.kept else { return };
-        if kept.len() + piece.len() > MAX_KEPT_BODY {
+        if !kept.push(piece) {
             self.ending.recorder().annotate(TRUNCATED, "true");
             self.kept = None;
-        } else {
-            kept.extend_from_slice(piece);
         }
     }
 }
@@ -44,7 +42,7 @@ impl End {
 impl Drop for End {
     /// The ending is dropped after this, and tells itself.
     fn drop(&mut self) {
-        if let Some(body) = self.kept.take().and_then(|(format, kept)| format.read(&kept)) {
+        if let Some(body) = self.kept.take().and_then(|(format, kept)| format.read(kept.bytes())) {
             self.ending.recorder().response_body(body);
         }
     }
