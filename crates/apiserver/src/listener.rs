@@ -118,6 +118,7 @@ impl Accepted {
         let later = is_http2.then(FlushLater::default);
         let stream = TokioIo::new(Coalesce::new(stream, later.clone()));
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
+        let used = Arc::clone(&activity);
         let end = async move {
             // The library ends a connection of HTTP/1.1 whose next request does not come.
             tokio::select! {
@@ -125,7 +126,7 @@ impl Accepted {
                 () = activity.idle(), if is_http2 => {}
             }
         };
-        if let Err(error) = Gathering::new(connection, later, Box::pin(end)).await {
+        if let Err(error) = Gathering::new(connection, later, end, async move { used.unused().await }).await {
             tracing::debug!(%peer, %error, "connection ended");
         }
     }
@@ -156,13 +157,26 @@ struct Gathering<F> {
     inner: Pin<Box<F>>,
     /// When it is over, the connection takes no further requests; `None` afterwards.
     end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// When it is over after that, the connection is cut, whatever the client has not said yet.
+    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     turn_passed: bool,
     flush_later: Option<FlushLater>,
 }
 
 impl<F> Gathering<F> {
-    fn new(inner: F, flush_later: Option<FlushLater>, end: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Self { inner: Box::pin(inner), end: Some(end), turn_passed: true, flush_later }
+    fn new(
+        inner: F,
+        flush_later: Option<FlushLater>,
+        end: impl Future<Output = ()> + Send + 'static,
+        cut: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            inner: Box::pin(inner),
+            end: Some(Box::pin(end)),
+            cut: Box::pin(cut),
+            turn_passed: true,
+            flush_later,
+        }
     }
 }
 
@@ -179,6 +193,9 @@ impl<F: GracefulConnection> Future for Gathering<F> {
         if self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
             self.end = None;
             self.inner.as_mut().graceful_shutdown();
+        }
+        if self.end.is_none() && self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         let polled = self.inner.as_mut().poll(cx);
         if polled.is_pending() && self.flush_later.as_ref().is_some_and(FlushLater::take) {

@@ -18,6 +18,9 @@ use crate::http_io::body::Body;
 /// How long a connection may be without a request (upstream's `IdleTimeout`).
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// How long a client may take to answer that its connection ends.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The requests of a connection.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<State>);
@@ -38,6 +41,16 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.0.lock().requests += 1;
         Busy(Arc::clone(self))
+    }
+
+    /// Until, after a while, there is no request.
+    pub(super) async fn unused(&self) {
+        loop {
+            tokio::time::sleep(GOODBYE_TIMEOUT).await;
+            if self.0.lock().requests == 0 {
+                return;
+            }
+        }
     }
 
     /// Until there was no request for too long.
