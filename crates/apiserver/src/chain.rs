@@ -42,32 +42,44 @@ where
     let selected = dispatch::selected_name(&query);
     let info = RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref());
     let head = parts.method == http::Method::HEAD;
-    let label = metrics::Label::of(&info, head);
+    let label = metrics::Label::of(&server.registry.catalog(), &info, &parts);
 
     let trail = audit::Trail::begin(&server, &parts, &query);
     let mut panicked = false;
+    let mut warnings = Vec::new();
+    // A body that nobody is going to read is let go at once: a client that never ends it holds nothing up.
+    let mut body = dispatch::body::is_read(&parts.method, &info).then_some(body);
 
     // The filters, outermost first.
     let inner = async {
         // Panics below this line are answered with 500 and logged.
         let guarded = AssertUnwindSafe(async {
             // The deadline is part of each long-running answer; short ones are bounded here.
-            deadline::bound(&info, &query, async {
-                let user = match identify(&server, &trail, &info, &query, &mut parts).await {
+            let limit = match deadline::limit(&info, &query) {
+                Ok(limit) => limit,
+                Err(status) => {
+                    trail.failed(&info, &parts, status.message());
+                    return refuse(respond::status(&status, JSON), body).await;
+                }
+            };
+            deadline::bound(limit, async {
+                let user = match identify(&server, &trail, &info, &query, &mut parts, &mut warnings).await {
                     Ok(user) => user,
-                    Err(refusal) => return refuse(refusal, body).await,
+                    Err(refusal) => return refuse(*refusal, body).await,
                 };
                 let admitted = match server.flow_control.admit(&server.registry, &user, &info, &query).await {
                     Ok(admitted) => admitted,
-                    Err(refusal) => return refuse(Box::new(refusal), body).await,
+                    Err(refusal) => return refuse(refusal, body).await,
                 };
                 let rest = async {
                     if let Err(refusal) = authorize(&server, &trail, &user, &info, &query, &parts).await {
-                        return refuse(refusal, body).await;
+                        return *refusal;
                     }
-                    dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
+                    dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body.take()).await
                 };
-                admitted.serve(rest).await
+                let answer = admitted.serve(rest).await;
+                // Of a refusal, the body is still there. The seat has been given back by now.
+                refuse(answer, body).await
             })
             .await
         });
@@ -88,6 +100,7 @@ where
     if head {
         *answer.body_mut() = Body::Empty;
     }
+    respond::warn(&mut answer, &warnings);
     Shared::stamp(&mut answer);
     server.metrics.observe(&label, answer.status().as_u16(), started.elapsed());
     tracing::debug!(verb = %info.verb, path = %info.path, code = answer.status().as_u16(), micros = started.elapsed().as_micros(), "request");
@@ -101,16 +114,19 @@ async fn identify(
     info: &RequestInfo,
     query: &Query,
     parts: &mut Parts,
+    warnings: &mut Vec<String>,
 ) -> Result<Arc<User>, Box<Answer>> {
     // Whoever showed the credentials; the request may count as made by another.
-    let requestor = match authentication::authenticate(server, parts).await {
-        Ok(user) => user,
-        Err(status) => {
-            trail.unauthenticated(info, parts);
-            return Err(Box::new(respond::status(&status, JSON)));
-        }
-    };
-    trail.received(&requestor, info, parts).await?;
+    let authentication::Authenticated { user: requestor, notes } =
+        match authentication::authenticate(server, parts).await {
+            Ok(found) => found,
+            Err(status) => {
+                trail.unauthenticated(info, parts);
+                return Err(Box::new(respond::status(&status, JSON)));
+            }
+        };
+    *warnings = notes.warnings;
+    trail.received(&requestor, notes.annotations, info, parts).await?;
     let selectors = authorization::Selectors::of(info, query);
     let attributes = authorization::Attributes { user: &requestor, info, selectors: selectors.as_ref() };
     match impersonation::impersonate(&*server.authorizer, &attributes, &mut parts.headers).await {
@@ -144,14 +160,16 @@ async fn authorize(
 }
 
 /// A refusal, once the body has been read to its end: only then the connection can be used again.
-async fn refuse<B>(refusal: Box<Answer>, body: B) -> Answer
+async fn refuse<B>(refusal: Answer, body: Option<B>) -> Answer
 where
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    dispatch::body::drain(body).await;
-    *refusal
+    if let Some(body) = body {
+        dispatch::body::drain(body).await;
+    }
+    refusal
 }
 
 const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;

@@ -13,6 +13,8 @@ mod watch_timers;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
 use sampan_model::status::Details;
 use sampan_model::{Reason, Status};
@@ -41,7 +43,7 @@ pub(crate) async fn dispatch<B>(
     info: RequestInfo,
     query: Query,
     parts: &Parts,
-    body: B,
+    body: Option<B>,
 ) -> Answer
 where
     B: http_body::Body + Send + 'static,
@@ -50,10 +52,22 @@ where
 {
     let encoding = error_encoding(server, &info, parts);
     // The body is read before anything is refused, so that a client that is still sending can read why.
-    let body = match body::read(body).await {
+    let body = match body {
+        Some(body) => body::read(body).await,
+        None => Ok(Bytes::new()),
+    };
+    let body = match body {
         Ok(body) => body,
         Err(status) => return respond::status(&status, encoding),
     };
+    // The two words that may stand before a resource are for reading it.
+    match info.verb.as_str() {
+        "proxy" if info.is_resource => return respond::page_not_found(),
+        "watch" if info.is_resource && !matches!(parts.method, Method::GET | Method::HEAD) => {
+            return respond::status(&not_allowed(), encoding);
+        }
+        _ => {}
+    }
     if !info.is_resource {
         if let Some(page) = server.pages.iter().find(|page| page.path() == info.path) {
             return crate::pages::answer(&**page, accept(parts), parts).await;

@@ -300,7 +300,7 @@ impl Fair {
                 }
                 Ok(seat)
             }
-            Entry::Wait(waiting) => waiting.seat(wait_limit(query)).await,
+            Entry::Wait(waiting) => waiting.seat(wait_limit(info, query)).await,
             Entry::Refused(reason) => Err(reason),
         };
         match seat {
@@ -401,8 +401,8 @@ impl Fair {
 }
 
 /// How long a request may wait: a quarter of what it may take in all.
-fn wait_limit(query: &Query) -> Duration {
-    deadline::limit(query) / 4
+fn wait_limit(info: &RequestInfo, query: &Query) -> Duration {
+    deadline::limit(info, query).ok().flatten().unwrap_or(deadline::REQUEST_TIMEOUT) / 4
 }
 
 fn header(uid: &str) -> HeaderValue {

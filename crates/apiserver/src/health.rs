@@ -35,9 +35,13 @@ fn ping(_: &Shared) -> bool {
     true
 }
 
-/// The store is open. (The name is the one that upstream's clients exclude and look for.)
+/// The store works. (The name is the one that upstream's clients exclude and look for.)
 fn storage(server: &Shared) -> bool {
-    !server.shutdown.is_cancelled()
+    let health = server.registry.store().health();
+    if let Err(error) = &health {
+        tracing::info!(check = "etcd", %error, "a health check failed");
+    }
+    health.is_ok()
 }
 
 /// The server does not shut down.

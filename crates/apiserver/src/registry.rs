@@ -63,6 +63,8 @@ pub struct Attributes {
     pub default_manager: Str,
     /// What the request tells the audit log.
     pub audit: Recorder,
+    /// Whether the request is a PATCH: who may update need not be allowed to patch.
+    pub patches: bool,
 }
 
 impl Attributes {

@@ -1,6 +1,7 @@
 //! What a request asks for, read off its method and path (upstream's `RequestInfo`).
 
 use http::Method;
+use sampan_model::name::is_path_segment_name;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,14 +54,16 @@ impl RequestInfo {
             _ => return info,
         }
         info.is_resource = true;
-        let mut special = "";
-        if matches!(parts[0], "watch" | "proxy") && parts.len() > 1 {
-            special = if parts[0] == "watch" { "watch" } else { "proxy" };
+        let mut special = None;
+        if let word @ ("watch" | "proxy") = parts[0]
+            && parts.len() > 1
+        {
+            special = Some(word);
             parts.remove(0);
         }
         if parts[0] == "namespaces" && parts.len() > 1 {
             info.namespace = parts[1].into();
-            if parts.len() > 2 && !(parts.len() == 3 && matches!(parts[2], "status" | "finalize")) {
+            if parts.len() > 2 && !matches!(parts[2], "status" | "finalize") {
                 parts.drain(..2);
             }
         }
@@ -71,8 +74,12 @@ impl RequestInfo {
         if info.resource == "namespaces" && info.group.is_empty() {
             info.namespace.clone_from(&info.name);
         }
+        // The word before a resource is the verb, whatever the method is.
+        if let Some(word) = special {
+            info.verb = word.into();
+            return info;
+        }
         info.verb = match (method, info.name.is_empty()) {
-            (&Method::GET | &Method::HEAD, _) if special == "watch" => "watch",
             (&Method::GET | &Method::HEAD, true) if watch => "watch",
             (&Method::GET | &Method::HEAD, true) => "list",
             (&Method::GET | &Method::HEAD, false) => "get",
@@ -84,8 +91,8 @@ impl RequestInfo {
             _ => "",
         }
         .into();
-        if let (Some(name), "list" | "watch" | "deletecollection") = (selected_name, info.verb.as_str())
-            && info.name.is_empty()
+        if let (Some(name), "list" | "watch") = (selected_name, info.verb.as_str())
+            && is_path_segment_name(name).is_empty()
         {
             info.name = name.into();
         }
@@ -93,23 +100,24 @@ impl RequestInfo {
     }
 }
 
-/// Decodes `%xx` in a path; `None` when what comes out is not UTF-8 or an escape is malformed.
+/// Decodes `%xx` in a path; `None` when an escape is malformed. What is not UTF-8 is replaced: no path that is served
+/// has any of it.
 pub fn decode_path(path: &str) -> Option<String> {
     if !path.contains('%') {
         return Some(path.to_owned());
     }
     let mut out = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
-            let digits = [bytes.next()?, bytes.next()?];
-            let text = std::str::from_utf8(&digits).ok()?;
-            out.push(u8::from_str_radix(text, 16).ok()?);
+            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+            out.push(high << 4 | low);
         } else {
             out.push(byte);
         }
     }
-    String::from_utf8(out).ok()
+    Some(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]
@@ -122,7 +130,7 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods/p/log", "get", "", "a", "pods", "p", "log"),
             ("GET", "/api/v1/namespaces/a", "get", "", "a", "namespaces", "a", ""),
             ("PUT", "/api/v1/namespaces/a/finalize", "update", "", "a", "namespaces", "a", "finalize"),
-            ("GET", "/api/v1/namespaces/a/status/x", "get", "", "a", "status", "x", ""),
+            ("GET", "/api/v1/namespaces/a/status/x", "get", "", "a", "namespaces", "a", "status"),
             ("GET", "/apis/apps/v1/deployments", "list", "apps", "", "deployments", "", ""),
             (
                 "DELETE",
@@ -135,6 +143,9 @@ mod tests {
                 "",
             ),
             ("GET", "/api/v1/watch/namespaces/a/pods", "watch", "", "a", "pods", "", ""),
+            ("POST", "/api/v1/watch/namespaces/a/pods", "watch", "", "a", "pods", "", ""),
+            ("DELETE", "/api/v1/watch/namespaces/a/pods/p", "watch", "", "a", "pods", "p", ""),
+            ("GET", "/api/v1/proxy/namespaces/a/pods/p", "proxy", "", "a", "pods", "p", ""),
             ("POST", "/api/v1/namespaces/a/pods/p/binding", "create", "", "a", "pods", "p", "binding"),
         ];
         for (method, path, verb, group, namespace, resource, name, subresource) in rows {
@@ -156,5 +167,35 @@ mod tests {
         }
         assert!(!RequestInfo::parse(&Method::GET, "/api/v1", false, None).is_resource);
         assert!(!RequestInfo::parse(&Method::GET, "/healthz", false, None).is_resource);
+    }
+
+    #[test]
+    fn a_selected_name_is_the_name_of_what_is_read_only() {
+        let rows = [
+            ("a list", "GET", "/api/v1/pods", false, Some("p"), "p"),
+            ("a watch", "GET", "/api/v1/pods", true, Some("p"), "p"),
+            ("a deletion", "DELETE", "/api/v1/namespaces/a/pods", false, Some("p"), ""),
+            ("a watch by its path", "GET", "/api/v1/watch/pods", false, Some("p"), ""),
+            ("no name of a path", "GET", "/api/v1/pods", false, Some("a/b"), ""),
+            ("no selector", "GET", "/api/v1/pods", false, None, ""),
+        ];
+        for (name, method, path, watch, selected, want) in rows {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(RequestInfo::parse(&method, path, watch, selected).name, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_two_hexadecimal_digits() {
+        let rows = [
+            ("none", "/a", Some("/a")),
+            ("one", "/a%2Fb", Some("/a/b")),
+            ("a sign", "/%+f", None),
+            ("too short", "/%a", None),
+            ("no UTF-8", "/%ff", Some("/\u{fffd}")),
+        ];
+        for (name, path, want) in rows {
+            assert_eq!(decode_path(path).as_deref(), want, "{name}");
+        }
     }
 }

@@ -89,6 +89,9 @@ impl Server {
         config.store.register_metrics(&mut metrics_registry);
         let metrics = Metrics::new(&mut metrics_registry);
         config.admission.register_metrics(&mut metrics_registry);
+        for authenticator in &config.authenticators {
+            authenticator.register_metrics(&mut metrics_registry);
+        }
         if let Some(audit) = &config.audit {
             audit.metrics().register(&mut metrics_registry);
         }

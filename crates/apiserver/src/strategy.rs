@@ -51,6 +51,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Whether nothing will be stored.
     pub dry_run: bool,
+    /// Whether the request is a PATCH.
+    pub patches: bool,
     /// Other objects.
     pub lookup: &'a dyn Lookup,
     recorder: &'a Recorder,
@@ -70,6 +72,7 @@ impl<'a> Context<'a> {
             user: &a.user,
             now,
             dry_run,
+            patches: a.patches,
             lookup,
             recorder: &a.audit,
             also: Mutex::default(),

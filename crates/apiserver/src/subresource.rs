@@ -68,6 +68,8 @@ pub trait Parent: Send + Sync {
     fn find(&self, resource: &sampan_model::GroupResource, namespace: &str, name: &str) -> Option<Value>;
     /// Adds a `Warning` to the answer.
     fn warn(&self, text: String);
+    /// Adds an annotation to the request's audit event.
+    fn annotate(&self, key: &'static str, value: String);
     /// The objects of another resource (in the storage's group) in a namespace.
     fn list(&self, resource: &sampan_model::GroupResource, namespace: &str) -> Vec<Value>;
     /// Changes another object in the same way; 404 when it is not there.

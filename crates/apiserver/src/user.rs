@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::chain::authentication::{AUTHENTICATED, UNAUTHENTICATED};
+
 /// The identity that authentication found (`authentication.k8s.io` `UserInfo`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
@@ -15,13 +17,19 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// The name of whoever shows no credentials.
+const ANONYMOUS: &str = "system:anonymous";
+
 impl User {
     /// The identity of requests without credentials.
     pub fn anonymous() -> Self {
-        Self {
-            name: "system:anonymous".into(),
-            groups: vec!["system:unauthenticated".into()],
-            ..Self::default()
+        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
+    }
+
+    /// Puts whoever was authenticated into the group of those; but nobody who says that they were not.
+    pub fn count_as_authenticated(&mut self) {
+        if self.name != ANONYMOUS && !self.in_group(AUTHENTICATED) && !self.in_group(UNAUTHENTICATED) {
+            self.groups.push(AUTHENTICATED.into());
         }
     }
 

@@ -7,6 +7,7 @@ mod amounts;
 mod certificate_request;
 mod certificates;
 mod choice;
+mod claim_status;
 mod configuration;
 mod default_ingress_class;
 mod default_storage_class;
@@ -47,6 +48,7 @@ use sampan_model::{GroupResource, Status, Value};
 use sampan_store::Store;
 
 pub use choice::{Choice, Error};
+pub use claim_status::claim_status;
 pub use configuration::Configuration;
 
 /// What plug-ins need to do their work.

@@ -91,6 +91,7 @@ impl World {
             user: Arc::default(),
             default_manager: "".into(),
             audit: sampan_apiserver::audit::Recorder::default(),
+            patches: false,
         };
         Self { services, keys: Keys::default() }
     }

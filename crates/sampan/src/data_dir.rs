@@ -1,5 +1,6 @@
 //! The data directory: where it is unless the user says so, and what its files are called.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -29,7 +30,17 @@ impl DataDir {
     pub(crate) fn create(&self) -> Result<()> {
         crate::private_file::create_dir(&self.0).with_context(|| {
             format!("cannot make the data directory {}: choose another with --data-dir", self.0.display())
-        })
+        })?;
+        // One that exists keeps its mode: it may be a mount that others need to pass. All files in it are private.
+        let mode = std::fs::metadata(&self.0).map_or(0, |found| found.permissions().mode());
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                "others may look into the data directory {} (mode {:04o}): chmod 700 closes it",
+                self.0.display(),
+                mode & 0o7777
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -9,6 +9,7 @@ mod audit;
 mod authentication;
 mod authorization;
 mod bootstrap;
+mod certificates;
 mod encryption;
 mod flow_control;
 mod limits;
@@ -21,7 +22,11 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+<<<<<<< HEAD
 use prometheus_client::registry::Registry;
+=======
+use arc_swap::ArcSwap;
+>>>>>>> s1
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::server::{Config, Server};
@@ -46,7 +51,7 @@ use crate::{kubeconfig, logging, openapi, private_file, tls, version};
 pub(crate) fn run(options: &Up) -> Result<()> {
     let started = Instant::now();
     logging::start(&options.log_level)?;
-    limits::raise_open_files();
+    let open_files = limits::raise_open_files();
     let dir = DataDir::of(&options.place)?;
     dir.create()?;
     // The first random number takes 20 ms of measuring the processor's jitter; the keys will need one.
@@ -69,7 +74,8 @@ pub(crate) fn run(options: &Up) -> Result<()> {
         .thread_name("sampan")
         .build()
         .context("cannot start the threads of the server")?;
-    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, resources, documents, started));
+    let catalog = Served { resources, documents };
+    let outcome = runtime.block_on(serve(options, &dir, &pki, storage, catalog, open_files, started));
     // Tasks go before the store does, so that none of them finds it closed.
     drop(runtime);
     store.close();
@@ -80,6 +86,12 @@ pub(crate) fn run(options: &Up) -> Result<()> {
 struct Storage {
     store: Arc<Embedded>,
     encryption: Arc<Encryption>,
+}
+
+/// What is served, and how it is described.
+struct Served {
+    resources: Vec<Resource>,
+    documents: openapi::Documents,
 }
 
 fn open_store(dir: &DataDir, kind: StoreKind, encryption: Arc<Encryption>) -> Result<Arc<Embedded>> {
@@ -111,8 +123,8 @@ async fn serve(
     dir: &DataDir,
     pki: &Pki,
     Storage { store, encryption }: Storage,
-    mut resources: Vec<Resource>,
-    documents: openapi::Documents,
+    Served { mut resources, documents }: Served,
+    open_files: u64,
     started: Instant,
 ) -> Result<()> {
     let signals = signals::Signals::listen()?;
@@ -162,14 +174,17 @@ async fn serve(
     let names =
         ServerNames::new(address.ip(), options.service_cluster_ip_range.first(), &hostname, &options.tls_san);
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
-    let tls = tls::config(authentication.authority_names, &certificate)?;
+    let tls = Arc::new(ArcSwap::new(tls::config(authentication.trusted.names(), &certificate)?));
     let stop = CancellationToken::new();
     if let Some(file) = options.encryption_provider_config.as_ref()
         && options.encryption_provider_config_automatic_reload
     {
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
-    let listening = tokio::spawn(sampan_apiserver::listener::serve(listener, tls, server, stop.clone()));
+    let connections = limits::connections(open_files);
+    let serving =
+        sampan_apiserver::listener::serve(listener, Arc::clone(&tls), server, connections, stop.clone());
+    let mut listening = tokio::spawn(serving);
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -186,16 +201,32 @@ async fn serve(
             authentication.account_key.make()
         }
     });
-    signals.end().await;
+    let renew = || pki.server(&names, OffsetDateTime::now_utc());
+    // It ends on a signal; a listener that ends before that must not leave a process that nobody can reach.
+    let failed = tokio::select! {
+        () = signals.end() => None,
+        ended = &mut listening => Some(ended),
+        never = certificates::follow(authentication.trusted, certificate, renew, &tls) => match never {},
+    };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     gathering.abort();
+<<<<<<< HEAD
     keeping.iter().for_each(tokio::task::JoinHandle::abort);
     let ended = listening.await.context("the listener has panicked")?;
+=======
+    keeping.abort();
+    let ended = match failed {
+        None => listening.await.context("the listener has panicked"),
+        Some(ended) => {
+            ended.context("the listener has panicked").and_then(|()| Err(anyhow!("the listener has ended")))
+        }
+    };
+>>>>>>> s1
     if let Some(audit) = audit {
         audit.shut_down().await;
     }
-    ended.context("the listener failed")?;
+    ended?;
     synced.await?
 }
 

@@ -8,12 +8,14 @@ mod database;
 mod directory;
 mod log;
 mod pending;
+mod pulse;
 mod recovery;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::registry::Registry;
@@ -22,8 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 pub use crate::history::HistoryLimits;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::{Committed, Entry, Error, Revision, Snapshot, Store, Transform, Txn, Watcher};
+use crate::{Committed, Entry, Error, Revision, Snapshot, Store, Transform, Txn, Unhealthy, Watcher};
 
+use pulse::Pulse;
 use writer::{Request, Writer};
 
 /// How to open the store.
@@ -68,6 +71,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Embedded {
     live: Arc<Live>,
+    pulse: Arc<Pulse>,
     metrics: Metrics,
     queue_limit: usize,
     transform: Option<Arc<dyn Transform>>,
@@ -83,13 +87,14 @@ impl Embedded {
         let metrics = Metrics::default();
         let (queue, requests) = mpsc::channel(options.queue_limit.max(1));
         let writer = Writer::open(&options, requests, metrics.clone())?;
-        let live = writer.live();
+        let (live, pulse) = (writer.live(), writer.pulse());
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(|error| Error::Engine(Arc::new(error)))?;
         Ok(Self {
             live,
+            pulse,
             metrics,
             queue_limit: options.queue_limit.max(1),
             transform: options.disk_transform().cloned(),
@@ -166,6 +171,17 @@ impl Store for Embedded {
         self.transform.as_ref().is_some_and(|transform| !transform.is_current(&entry.key, entry.form))
     }
 
+    fn health(&self) -> Result<(), Unhealthy> {
+        let Some(queue) = &*self.queue.read() else { return Err(Unhealthy::Ended) };
+        let health = self.pulse.health(Instant::now());
+        if health == Err(Unhealthy::Unsound) {
+            // The writer looks at the disk again when somebody writes: here is nothing to write.
+            let (reply, _) = oneshot::channel();
+            drop(queue.try_send(Request { txn: Txn::default(), reply }));
+        }
+        health
+    }
+
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
     }
@@ -185,6 +201,7 @@ mod tests {
         let (queue, requests) = mpsc::channel(1);
         let store = Arc::new(Embedded {
             live: Arc::new(Live::new(&State::default(), &History::default(), 1, metrics.clone())),
+            pulse: Arc::default(),
             metrics,
             queue_limit: 1,
             transform: None,

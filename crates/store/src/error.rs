@@ -115,3 +115,20 @@ impl std::fmt::Display for Others {
         }
     }
 }
+
+/// Why a store takes no commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unhealthy {
+    /// It was closed, or its writer has failed for good.
+    #[error("the store is closed")]
+    Ended,
+    /// The disk has failed, and cannot be read again yet.
+    #[error("what the disk holds is not known after a failure")]
+    Unsound,
+    /// Commits take too long.
+    #[error("the disk does not answer")]
+    Slow,
+    /// Commits have failed lately.
+    #[error("the last commits could not be written")]
+    Failing,
+}

@@ -20,7 +20,7 @@ pub mod embedded;
 pub mod state;
 
 pub use entry::{Entry, Memo};
-pub use error::Error;
+pub use error::{Error, Unhealthy};
 pub use state::Snapshot;
 pub use transform::{Form, Transform, TransformError, Transformed};
 pub use txn::{Committed, Expect, NewValue, Op, Txn};
@@ -57,6 +57,11 @@ pub trait Store: Send + Sync + 'static {
     /// nothing to change writes it nevertheless.
     fn is_stale(&self, _entry: &Entry) -> bool {
         false
+    }
+
+    /// What keeps it from taking commits, if anything. Never waits.
+    fn health(&self) -> Result<(), Unhealthy> {
+        Ok(())
     }
 
     /// Registers the store's metrics.

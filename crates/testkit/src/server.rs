@@ -81,6 +81,7 @@ impl TestServer {
             tokens: Some(Arc::clone(&credentials.tokens)),
             issuer: Some(credentials.issuer),
         };
+        let claims = sampan_builtins::admission::claim_status(Arc::clone(&authorizer));
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
         sampan_builtins::install(&mut resources, &dependencies);
         let catalog = Catalog::new(resources);
@@ -89,7 +90,7 @@ impl TestServer {
         let mut config = Config {
             store,
             catalog,
-            admission: Plugins::default().and(Arc::new(escalation)),
+            admission: Plugins::default().and(claims).and(Arc::new(escalation)),
             authenticators: vec![Arc::new(InProcess), Arc::new(Bearer(credentials.tokens))],
             anonymous: Some(Anonymous::everywhere()),
             authorizer,

@@ -71,7 +71,7 @@ async fn audited(rules: &str, mode: Mode, truncate: Option<TruncateOptions>) -> 
     let audit = Arc::new(Audit::new(policy, vec![sink], metrics));
     let server = TestServer::configured(Arc::new(Embedded::in_memory()), |config| {
         config.audit = Some(audit);
-        config.admission = Plugins::new(vec![Arc::new(Panics)]);
+        config.admission = Plugins::new(vec![Arc::new(Panics), Arc::new(Waits)]);
     })
     .await;
     (server, memory)
@@ -266,7 +266,7 @@ async fn credentials_that_are_not_known_are_told_of_but_not_told() {
     let headers = [("authorization", "Bearer very-secret-token")];
     server.asked_anonymously().request(Method::GET, "/api", &headers, "").await.refused(401);
     let events = memory.events();
-    assert_eq!(memory.stages(), ["ResponseComplete"]);
+    assert_eq!(memory.stages(), ["ResponseStarted"], "as upstream: it never was a request of anybody");
     assert_eq!(events[0]["user"], json!({}));
     assert_eq!(events[0]["responseStatus"]["code"], 401);
     assert!(!Value::from(events).to_string().contains("very-secret"));
@@ -402,4 +402,109 @@ async fn an_event_that_is_too_large_loses_its_bodies_and_then_itself() {
     assert!(memory.events().is_empty());
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("apiserver_audit_error_total{plugin=\"truncate\"}"), "{metrics}");
+}
+
+/// Waits for ever before it lets an object in.
+#[derive(Debug)]
+struct Waits;
+
+#[async_trait]
+impl Admission for Waits {
+    fn name(&self) -> &'static str {
+        "Waits"
+    }
+    fn handles(&self, _: &Context<'_>, verb: Verb) -> bool {
+        verb == Verb::Create
+    }
+    async fn validate(
+        &self,
+        _: &Context<'_>,
+        _: Verb,
+        object: &sampan_model::Value,
+        _: Option<&sampan_model::Value>,
+    ) -> Result<(), Status> {
+        if object.str_at(&["metadata", "name"]) == "wait" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_no_event_with_it() {
+    let (server, memory) =
+        audited("rules: [{level: Request, omitStages: [RequestReceived]}]", Mode::Blocking, None).await;
+    let object = fixtures::config_map("wait", "k", "v");
+    let mut request = Box::pin(server.create(CONFIG_MAPS, &object));
+    assert!(futures::poll!(&mut request).is_pending());
+    assert!(memory.events().is_empty());
+    drop(request);
+    let event = memory.last();
+    assert_eq!(
+        (event["stage"].as_str(), event["responseStatus"]["code"].as_i64()),
+        (Some("ResponseComplete"), Some(499))
+    );
+    assert_eq!(event["objectRef"]["name"], "wait");
+    assert_eq!(event["requestObject"]["data"]["k"], "v");
+    assert_eq!(event["annotations"]["authorization.k8s.io/decision"], "allow");
+    assert_eq!(memory.events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_before_anybody_asks_who_makes_it_is_told_once() {
+    let (server, memory) = at("Metadata").await;
+    let reply = server.get(&format!("{CONFIG_MAPS}?timeout=5")).await;
+    assert_eq!(reply.code, 400);
+    let message = "invalid timeout specified in the request URL - time: missing unit in duration \"5\"";
+    assert_eq!(reply.json()["message"], message);
+    assert_eq!(memory.stages(), ["ResponseStarted"]);
+    assert_eq!(memory.last()["responseStatus"]["message"], message);
+    let wrong = [("authorization", "Bearer wrong")];
+    let nobody = server.asked_anonymously();
+    assert_eq!(nobody.request(Method::GET, CONFIG_MAPS, &wrong, "").await.code, 401);
+    assert_eq!(memory.stages(), ["ResponseStarted", "ResponseStarted"]);
+    assert_eq!(memory.last()["responseStatus"]["message"], "Unauthorized");
+}
+
+#[tokio::test]
+async fn secrets_and_tokens_are_never_written_down() {
+    let (server, memory) = at("RequestResponse").await;
+    let secrets = "/api/v1/namespaces/default/secrets";
+    server.create(secrets, &json!({"metadata": {"name": "s"}, "stringData": {"k": "hush"}})).await.ok();
+    server.get(secrets).await.ok();
+    server.get(&format!("{secrets}/s")).await.ok();
+    let secret = format!("{secrets}/s");
+    // Refusals that repeat what was sent.
+    let json_type = [("content-type", "application/json")];
+    let not_typed = r#"{"metadata": {"name": "t"}, "data": "hush"}"#;
+    assert!(server.request(Method::POST, secrets, &json_type, not_typed).await.code >= 400);
+    let no_json = r#"{"metadata": {"name": "t"}, "data": {"k": "hush""#;
+    assert_eq!(server.request(Method::POST, secrets, &json_type, no_json).await.code, 400);
+    let patch = server.patch(&secret, "merge-patch", &json!({"data": {"k": {"x": "hush"}}})).await;
+    assert!(patch.code >= 400 && patch.text().contains("hush"), "{}", patch.text());
+    server
+        .create("/api/v1/namespaces/default/serviceaccounts", &json!({"metadata": {"name": "sa"}}))
+        .await
+        .ok();
+    let review = json!({"spec": {"token": "hush"}});
+    server.create("/apis/authentication.k8s.io/v1/tokenreviews", &review).await.ok();
+    let request = "/api/v1/namespaces/default/serviceaccounts/sa/token";
+    let made = server.create(request, &json!({"spec": {}})).await.ok();
+    let token = made["status"]["token"].as_str().unwrap();
+    for event in memory.events() {
+        let text = event.to_string();
+        assert!(!text.contains("hush") && !text.contains(token), "{text}");
+    }
+    let told = memory.last();
+    assert_eq!(
+        (told["level"].as_str(), told["responseStatus"]["code"].as_i64()),
+        (Some("Metadata"), Some(201))
+    );
+    // The token's requests can be told from others.
+    let issued = &told["annotations"]["authentication.kubernetes.io/issued-credential-id"];
+    assert!(issued.as_str().is_some_and(|id| id.starts_with("JTI=")), "{told}");
+    let shown = [("authorization", &*format!("Bearer {token}"))];
+    server.asked_anonymously().request(Method::GET, "/api", &shown, "").await.ok();
+    let extra = &memory.last()["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+    assert_eq!(extra, &json!([issued]));
 }

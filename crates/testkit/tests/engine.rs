@@ -1,5 +1,9 @@
 //! The engine as a client in the same process sees it: the ways of an object through create, watch, patch, apply.
 
+use std::sync::Arc;
+
+use http::Method;
+use sampan_store::embedded::Embedded;
 use sampan_testkit::{TestServer, fixtures, user};
 use serde_json::json;
 
@@ -69,4 +73,64 @@ async fn every_listable_resource_lists() {
         let list = server.get(&format!("{root}/{}/{}", gvr.version, gvr.resource)).await.ok();
         assert_eq!(list["kind"], resource.list_kind.as_str(), "{gvr:?}");
     }
+}
+
+#[tokio::test]
+async fn clients_make_no_labels() {
+    let server = TestServer::start().await;
+    let nobody = server.asked_anonymously();
+    let long = "x".repeat(1000);
+    for (method, path) in [
+        ("GET", format!("/apis/{long}/v1/pods/a")),
+        ("GET", format!("/api/{long}/pods/a")),
+        ("GET", format!("/api/v1/{long}/a")),
+        ("GET", format!("/api/v1/namespaces/a/pods/b/{long}")),
+        ("XXXXXXXX", "/api/v1/namespaces/a/pods/b".to_owned()),
+        ("XXXXXXXX", "/healthz".to_owned()),
+    ] {
+        nobody.request(Method::from_bytes(method.as_bytes()).unwrap(), &path, &[], "").await;
+    }
+    let object = fixtures::config_map("a", "k", "v");
+    server.apply("/api/v1/namespaces/default/configmaps/a", "me", &object).await.ok();
+    let metrics = server.get("/metrics").await.text();
+    assert!(!metrics.to_ascii_lowercase().contains("xxxx"), "{metrics}");
+    let applied = "apiserver_request_total{verb=\"APPLY\",group=\"\",version=\"v1\",resource=\"configmaps\",subresource=\"\",scope=\"resource\",code=\"201\"} 1";
+    assert!(metrics.contains(applied), "{metrics}");
+    assert!(metrics.contains("verb=\"other\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_is_not_ready() {
+    let store = Arc::new(Embedded::in_memory());
+    let server = TestServer::over(store.clone()).await;
+    assert_eq!(server.get("/readyz/etcd").await.code, 200);
+    store.close();
+    for path in ["/readyz/etcd", "/livez/etcd", "/healthz", "/readyz"] {
+        assert_eq!(server.get(path).await.code, 500, "{path}");
+    }
+    assert_eq!(server.get("/readyz/ping").await.code, 200);
+}
+
+#[tokio::test]
+async fn paths_are_served_where_they_are_authorized() {
+    let server = TestServer::start().await;
+    let rows = [
+        ("GET", "/healthz/", 404),
+        ("GET", "/metrics/", 404),
+        ("GET", "/openapi/v2/", 404),
+        ("GET", "/version/", 200),
+        ("GET", "/apis/", 200),
+        ("GET", "/api/v1/namespaces/default/configmaps/%ff", 404),
+        ("GET", "/api/v1/namespaces/default/configmaps/%+f", 400),
+        ("POST", "/api/v1/watch/namespaces/default/configmaps", 405),
+        ("DELETE", "/api/v1/watch/namespaces/default/configmaps/a", 405),
+        ("GET", "/api/v1/proxy/namespaces/default/configmaps/a", 404),
+        ("GET", "/api/v1/namespaces/default/status/x", 404),
+    ];
+    server.create("/api/v1/namespaces/default/configmaps", &fixtures::config_map("a", "k", "v")).await.ok();
+    for (method, path, code) in rows {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(server.request(method.clone(), path, &[], "{}").await.code, code, "{method} {path}");
+    }
+    assert_eq!(server.get("/api/v1/namespaces/default/configmaps/a").await.code, 200);
 }

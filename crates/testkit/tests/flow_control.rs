@@ -1,12 +1,19 @@
 //! Priority and fairness as clients see it: headers, refusals, metrics, dumps, and what the server keeps up itself.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use sampan_apiserver::chain::authentication::PeerIdentity;
 use sampan_apiserver::flow_control::Limits;
 use sampan_store::embedded::Embedded;
 use sampan_testkit::{Reply, TestServer, eventually, user};
 use serde_json::{Value, json};
+use tower_service::Service as _;
 
 const GROUP: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -92,6 +99,37 @@ async fn a_level_that_rejects_answers_429_while_its_seats_are_taken() {
     let line = table.lines().find(|line| line.starts_with("tiny,")).unwrap();
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     assert_eq!((cells[2], cells[4], cells[5], cells[7]), ("true", "0", "0", "1"), "{table}");
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_holds_no_seat() {
+    let (server, eve, _) = tiny().await;
+    let mallory = user("mallory", &["system:authenticated"]);
+    let schema = schema("mallory", "tiny", "mallory");
+    server.create(&format!("{GROUP}/flowschemas"), &schema).await.ok();
+    let send = |method: Method, path: &'static str| {
+        let body = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let mut request = http::Request::builder().method(method).uri(path).body(body).unwrap();
+        request.extensions_mut().insert(PeerIdentity(Arc::new(mallory.clone())));
+        server.server().clone().call(request)
+    };
+    // What reads has no body: the answer is there at once, although time stands still.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    for path in ["/api/v1/pods?watch=1", "/api/v1/namespaces/default/pods/p/log", CONFIG_MAPS] {
+        assert_eq!(send(Method::GET, path).await.unwrap().status(), 403, "{path}");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // What writes is refused when the client has had its time, and nobody waits for that.
+    let mut refused: Vec<_> = (0..100).map(|_| Box::pin(send(Method::POST, CONFIG_MAPS))).collect();
+    for request in &mut refused {
+        assert!(futures::poll!(request.as_mut()).is_pending());
+    }
+    assert_eq!(eve.get(CONFIG_MAPS).await.code, 200, "the seats are free");
+    for request in refused {
+        assert_eq!(request.await.unwrap().status(), 403);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -124,6 +124,14 @@ impl Recorder {
                     told.insert(field, value.clone());
                 }
             }
+            // The code of an answer may come after its sentence.
+            let said =
+                told.get("code").and_then(Value::as_i64).and_then(|c| u16::try_from(c).ok()).unwrap_or(0);
+            if super::secrets::are_in_object(event.object_ref.as_ref()) {
+                let own = status.and_then(|s| s.get("code")).and_then(Value::as_i64);
+                let own = own.and_then(|c| u16::try_from(c).ok()).unwrap_or(0);
+                super::secrets::take_out(&mut told, code.max(said).max(own));
+            }
             told.insert("code", i64::from(code));
             event.response_status = Some(told);
             if body.is_some() {

@@ -4,6 +4,7 @@
 //! `Audit-ID` by which events and answers find each other. Without a policy it does nothing else.
 
 mod body;
+mod ending;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -17,18 +18,21 @@ use sampan_model::{Map, Value};
 use super::authorization::Verdict;
 use super::impersonation::Impersonated;
 use crate::User;
-use crate::audit::{Audit, Event, Level, ObjectRef, Recorder, Stage};
+use crate::audit::{Audit, Event, Level, ObjectRef, Recorder, Stage, secrets};
 use crate::http_io::body::Body;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::RequestInfo;
 use crate::server::Shared;
+use ending::Ending;
 
 const AUDIT_ID: &str = "audit-id";
+/// The code that is told of a request whose client did not wait for one (a custom of other servers).
+const CLIENT_GONE: u16 = 499;
 /// The longest user agent that is told.
 const MAX_USER_AGENT: usize = 1024;
 
-/// One request on its way.
+/// One request on its way. Dropped before its answer, it tells the last stage all the same.
 pub(super) struct Trail<'a> {
     id: HeaderValue,
     server: &'a Shared,
@@ -41,6 +45,8 @@ struct Audited {
     received: Timestamp,
     attempted: String,
     recorder: OnceLock<Recorder>,
+    /// The request failed before it was received from anybody: its only stage is the beginning of the answer.
+    failed: OnceLock<()>,
 }
 
 impl<'a> Trail<'a> {
@@ -57,6 +63,7 @@ impl<'a> Trail<'a> {
             received: server.registry.now(),
             attempted: attempted(parts, query),
             recorder: OnceLock::new(),
+            failed: OnceLock::new(),
         });
         Self { id, server, audited }
     }
@@ -65,13 +72,17 @@ impl<'a> Trail<'a> {
     pub(super) async fn received(
         &self,
         user: &Arc<User>,
+        annotations: Vec<(&'static str, String)>,
         info: &RequestInfo,
         parts: &mut Parts,
     ) -> Result<(), Box<Answer>> {
         let Some(audited) = &self.audited else { return Ok(()) };
         let Some(recorder) = self.decide(audited, Some(user), info, parts) else { return Ok(()) };
+        for (key, value) in annotations {
+            recorder.annotate(key, value);
+        }
         parts.extensions.insert(recorder.clone());
-        if audited.audit.tell(recorder, Stage::RequestReceived, audited.received).await {
+        if ending::tell(&audited.audit, recorder, Stage::RequestReceived, audited.received).await {
             return Ok(());
         }
         audited.audit.metrics().rejected();
@@ -82,10 +93,19 @@ impl<'a> Trail<'a> {
 
     /// Nobody could be authenticated.
     pub(super) fn unauthenticated(&self, info: &RequestInfo, parts: &Parts) {
+        if let Some(audited) = &self.audited {
+            self.failed(info, parts, &audited.attempted);
+        }
+    }
+
+    /// The request was refused before anybody asked who makes it. (Upstream's failed requests are told when their answer
+    /// starts, and never again.)
+    pub(super) fn failed(&self, info: &RequestInfo, parts: &Parts, message: &str) {
         if let Some(audited) = &self.audited
             && let Some(recorder) = self.decide(audited, None, info, parts)
         {
-            recorder.response_message(&audited.attempted);
+            recorder.response_message(message);
+            let _ = audited.failed.set(());
         }
     }
 
@@ -116,30 +136,31 @@ impl<'a> Trail<'a> {
         .into_iter()
         .collect();
         recorder.response(500, Some(&status.into()), None);
-        audited.audit.tell(recorder, Stage::Panic, self.server.registry.now()).await;
+        ending::tell(&audited.audit, recorder, Stage::Panic, self.server.registry.now()).await;
     }
 
     /// The answer is there: its head, at least. `panicked`: the last stage was told already.
-    pub(super) async fn answered(self, mut answer: Answer, long_running: bool, panicked: bool) -> Answer {
-        let Self { id, server, audited } = self;
-        answer.headers_mut().entry(AUDIT_ID).or_insert(id);
-        let Some(audited) = audited.filter(|_| !panicked) else { return answer };
-        let Some(recorder) = audited.recorder.into_inner() else { return answer };
-        let audit = audited.audit;
-        tell_of_answer(&recorder, &answer);
-        let clock = move |server: &Shared| server.registry.now();
+    pub(super) async fn answered(mut self, mut answer: Answer, long_running: bool, panicked: bool) -> Answer {
+        answer.headers_mut().entry(AUDIT_ID).or_insert_with(|| self.id.clone());
+        let Some(audited) = self.audited.take().filter(|_| !panicked) else { return answer };
+        let failed = audited.failed.get().is_some();
+        let Some(ending) = audited.ending(self.server) else { return answer };
+        tell_of_answer(ending.recorder(), &answer);
+        if failed {
+            ending.completed(Stage::ResponseStarted).await;
+            return answer;
+        }
         if long_running {
-            audit.tell(&recorder, Stage::ResponseStarted, clock(server)).await;
+            ending.started().await;
         }
         match std::mem::take(answer.body_mut()) {
             Body::Pieces(pieces) => {
-                let parsed = recorder.level() >= Level::RequestResponse && !long_running;
+                let parsed = ending.recorder().level() >= Level::RequestResponse && !long_running;
                 let format = format_of(&answer).filter(|_| parsed);
-                let watched = body::Watched::new(pieces, audit, recorder, format, server.registry.clock());
-                *answer.body_mut() = Body::Pieces(Box::new(watched));
+                *answer.body_mut() = Body::Pieces(Box::new(body::Watched::new(pieces, ending, format)));
             }
             whole => {
-                audit.tell(&recorder, Stage::ResponseComplete, clock(server)).await;
+                ending.complete().await;
                 *answer.body_mut() = whole;
             }
         }
@@ -158,7 +179,10 @@ impl<'a> Trail<'a> {
         info: &RequestInfo,
         parts: &Parts,
     ) -> Option<&'b Recorder> {
-        let decision = audited.audit.policy().decide(user.map(|u| &**u), info);
+        let mut decision = audited.audit.policy().decide(user.map(|u| &**u), info);
+        if secrets::are_in(info) {
+            decision.level = decision.level.min(Level::Metadata);
+        }
         audited.audit.metrics().level(decision.level);
         if decision.level == Level::None {
             return None;
@@ -183,6 +207,23 @@ impl<'a> Trail<'a> {
             annotations: std::collections::BTreeMap::new(),
         };
         Some(audited.recorder.get_or_init(|| Recorder::new(decision, event)))
+    }
+}
+
+impl Audited {
+    /// The last stage, if anything is told of the request.
+    fn ending(self, server: &Shared) -> Option<Ending> {
+        Some(Ending::new(self.audit, self.recorder.into_inner()?, server.registry.clock()))
+    }
+}
+
+impl Drop for Trail<'_> {
+    /// The client has gone before there was an answer.
+    fn drop(&mut self) {
+        if let Some(ending) = self.audited.take().and_then(|audited| audited.ending(self.server)) {
+            ending.recorder().response(CLIENT_GONE, None, None);
+            ending.recorder().response_message("the client went away before it was answered");
+        }
     }
 }
 

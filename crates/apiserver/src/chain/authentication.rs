@@ -4,6 +4,7 @@
 //! remembered while the others are asked, and then the request is refused: only a request without credentials is anonymous.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use sampan_model::Status;
 
 use crate::User;
 use crate::server::Shared;
+use crate::throttle::Throttle;
 
 /// The group of everybody whose credentials are known.
 pub const AUTHENTICATED: &str = "system:authenticated";
@@ -71,12 +73,39 @@ impl Rejected {
     }
 }
 
+/// What is to be told of credentials besides whose they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Annotations of the request's audit event.
+    pub annotations: Vec<(&'static str, String)>,
+    /// `Warning` headers of its answer.
+    pub warnings: Vec<String>,
+}
+
+/// Whose credentials were shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The user.
+    pub user: Arc<User>,
+    /// What else is to be told.
+    pub notes: Notes,
+}
+
+impl From<Arc<User>> for Authenticated {
+    fn from(user: Arc<User>) -> Self {
+        Self { user, notes: Notes::default() }
+    }
+}
+
 /// Knows one sort of credentials.
 #[async_trait]
 pub trait Authenticator: Send + Sync + std::fmt::Debug {
     /// The user; `None` when there are no credentials of this sort, or it does not know them; an error when it knows that
     /// they are wrong.
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected>;
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected>;
+
+    /// Makes its metrics known to the server's registry.
+    fn register_metrics(&self, _registry: &mut prometheus_client::registry::Registry) {}
 
     /// Takes its credentials out of a request that was authenticated, so that nothing after it can see or pass them on.
     fn forget(&self, headers: &mut HeaderMap) {
@@ -90,8 +119,8 @@ pub struct InProcess;
 
 #[async_trait]
 impl Authenticator for InProcess {
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected> {
-        Ok(parts.extensions.get::<PeerIdentity>().map(|peer| Arc::clone(&peer.0)))
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected> {
+        Ok(parts.extensions.get::<PeerIdentity>().map(|peer| Arc::clone(&peer.0).into()))
     }
 }
 
@@ -122,13 +151,13 @@ impl Anonymous {
 }
 
 /// The user of a request; 401 when its credentials are not known. The credentials are taken out of the request.
-pub(super) async fn authenticate(server: &Shared, parts: &mut Parts) -> Result<Arc<User>, Status> {
+pub(super) async fn authenticate(server: &Shared, parts: &mut Parts) -> Result<Authenticated, Status> {
     let mut rejected = Vec::new();
     let mut found = None;
     for authenticator in &server.authenticators {
         match authenticator.authenticate(parts).await {
-            Ok(Some(user)) => {
-                found = Some(user);
+            Ok(Some(one)) => {
+                found = Some(one);
                 break;
             }
             Ok(None) => {}
@@ -136,19 +165,44 @@ pub(super) async fn authenticate(server: &Shared, parts: &mut Parts) -> Result<A
         }
     }
     let anonymous = server.anonymous.as_ref().filter(|_| rejected.is_empty());
-    if let Some(user) = found.or_else(|| anonymous?.authenticate(parts.uri.path())) {
+    if let Some(found) = found.or_else(|| anonymous?.authenticate(parts.uri.path()).map(Into::into)) {
         for authenticator in &server.authenticators {
             authenticator.forget(&mut parts.headers);
         }
-        return Ok(user);
+        return Ok(found);
     }
-    tracing::warn!(path = parts.uri.path(), reasons = ?rejected, "unable to authenticate the request");
+    // Anybody can cause such lines, so there are not many of them, and they are short.
+    if let Some(left_out) = LINES.take() {
+        let (path, reasons) = (shortened(parts.uri.path()), shortened(&rejected.join("; ")).into_owned());
+        tracing::warn!(%path, reasons, left_out, "unable to authenticate the request");
+    }
     Err(Status::unauthorized())
+}
+
+/// The lines about requests that nobody was found to make: so many a second.
+static LINES: Throttle = Throttle::new(10);
+/// The longest text of a client that is logged.
+const MAX_LOGGED: usize = 256;
+
+/// The beginning of a long text.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_LOGGED {
+        return text.into();
+    }
+    let end = (0..=MAX_LOGGED).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    format!("{}...", &text[..end]).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_logged_by_its_beginning() {
+        assert_eq!(shortened("/api"), "/api");
+        let long = "ä".repeat(200);
+        assert_eq!(shortened(&long), format!("{}...", "ä".repeat(128)));
+    }
 
     #[test]
     fn nobody_is_a_user_only_where_the_configuration_says_so() {

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use http::Method;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::catalog::Catalog;
 use crate::request_info::RequestInfo;
 
 /// What a request is counted under.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Label {
     verb: String,
     group: String,
@@ -33,25 +37,56 @@ struct CodeLabel {
 }
 
 impl Label {
-    /// The label of a request. Paths that are no resources are counted together, so that clients cannot make
-    /// labels without bound.
-    pub fn of(info: &RequestInfo, head: bool) -> Self {
-        let known = info.is_resource && info.resource.len() <= 63 && info.group.len() <= 253;
-        let scope = match (known, info.name.is_empty(), info.namespace.is_empty()) {
-            (false, ..) => "",
-            (true, false, _) => "resource",
-            (true, true, false) => "namespace",
-            (true, true, true) => "cluster",
-        };
-        let text = |s: &str| if known { s.to_owned() } else { String::new() };
-        Self {
-            verb: if head { "HEAD".into() } else { info.verb.to_ascii_uppercase() },
-            group: text(&info.group),
-            version: text(&info.version),
-            resource: text(&info.resource),
-            subresource: text(&info.subresource),
-            scope,
+    /// The label of a request. All its words are the server's own: those of a resource that it serves, and of verbs that it
+    /// knows. Whatever else clients send is counted together, so that they cannot make labels without bound.
+    pub fn of(catalog: &Catalog, info: &RequestInfo, parts: &Parts) -> Self {
+        let resource = catalog
+            .resource(&info.group, &info.version, &info.resource)
+            .filter(|r| info.subresource.is_empty() || r.subresource(&info.subresource).is_some());
+        let verb = verb(resource.is_some(), info, parts).to_owned();
+        let empty = Self { verb, ..Self::default() };
+        if resource.is_none() {
+            return empty;
         }
+        let scope = match (info.name.is_empty(), info.namespace.is_empty()) {
+            (false, _) => "resource",
+            (true, false) => "namespace",
+            (true, true) => "cluster",
+        };
+        Self {
+            group: info.group.clone(),
+            version: info.version.clone(),
+            resource: info.resource.clone(),
+            subresource: info.subresource.clone(),
+            scope,
+            ..empty
+        }
+    }
+}
+
+/// The verb as upstream counts it: the method, but for what lists, watches, applies and deletes collections.
+fn verb(is_resource: bool, info: &RequestInfo, parts: &Parts) -> &'static str {
+    let of_method = match parts.method {
+        Method::GET | Method::HEAD => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    if !is_resource {
+        return of_method;
+    }
+    let is_apply = || {
+        let value = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        value.starts_with("application/apply-patch+")
+    };
+    match info.verb.as_str() {
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "deletecollection" => "DELETECOLLECTION",
+        "patch" if is_apply() => "APPLY",
+        _ => of_method,
     }
 }
 

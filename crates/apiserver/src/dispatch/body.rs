@@ -1,10 +1,15 @@
 //! Reads the body of a request, bounded.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::Method;
 use http_body_util::BodyExt;
 use sampan_model::Status;
+
+use crate::chain::deadline;
+use crate::request_info::RequestInfo;
 
 /// The largest body of a request, in bytes (upstream's `MaxRequestBodyBytes`).
 pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
@@ -12,6 +17,16 @@ pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 /// How much of a body that is too large is read and thrown away, so that a client that is about to finish gets
 /// to read the answer.
 const DRAINED_BYTES: usize = 256 * 1024;
+
+/// How long a client may go on sending with a request that is refused.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether the body of a request means something. Else it is not read at all: a request that reads has none, and one
+/// that lasts has no deadline by which its body would have to be there.
+pub(crate) fn is_read(method: &Method, info: &RequestInfo) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
+        && !deadline::is_long_running(info)
+}
 
 /// The whole body. 413 beyond the limit, 400 when the connection fails.
 pub(crate) async fn read<B>(body: B) -> Result<Bytes, Status>
@@ -54,7 +69,7 @@ where
 }
 
 /// Reads and throws away what a client sends with a request that is refused without a look at it, so that it gets to read
-/// the answer and can use the connection again. Gives up on a large one.
+/// the answer and can use the connection again. Gives up on a large one, and on a slow one.
 pub(crate) async fn drain<B>(body: B)
 where
     B: http_body::Body + Send + 'static,
@@ -64,11 +79,14 @@ where
         return;
     }
     let mut body = pin!(body);
-    let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Buf::remaining);
-        if read > DRAINED_BYTES {
-            return;
+    let drained = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Buf::remaining);
+            if read > DRAINED_BYTES {
+                return;
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
 }

@@ -18,14 +18,16 @@ use crate::swagger_ui;
 
 /// Answers such a path.
 pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, parts: &Parts) -> Answer {
-    let path = info.path.trim_end_matches('/');
-    let words: Vec<&str> = path.split('/').skip(1).collect();
     if info.path.contains("//") {
         return respond::page_not_found();
     }
+    // Everything else is served at the very path that was authorized.
+    let may_end_in_slash = ["/api", "/version", "/swagger-ui/"].iter().any(|p| info.path.starts_with(p));
+    let path = if may_end_in_slash { info.path.trim_end_matches('/') } else { &info.path };
+    let words: Vec<&str> = path.split('/').skip(1).collect();
     let found = match words.as_slice() {
         [] | [""] => Some(root(server)),
-        ["healthz" | "livez" | "readyz", ..] => health::answer(server, path, query),
+        ["healthz" | "livez" | "readyz", check @ ..] if check != [""] => health::answer(server, path, query),
         ["version"] => Some(json(&server.version)),
         ["metrics"] => Some(metrics(server)),
         ["debug", "api_priority_and_fairness", table] => server

@@ -70,6 +70,7 @@ pub(super) async fn answer(
         user,
         default_manager: manager(parts).into(),
         audit: parts.extensions.get::<Recorder>().cloned().unwrap_or_default(),
+        patches: parts.method == http::Method::PATCH,
     };
     check_path(&a, info, parts)?;
     let form = negotiate(super::accept(parts), Offers::Transforms, &|| resource.protobuf())?;

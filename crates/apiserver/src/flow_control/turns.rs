@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,8 +46,6 @@ pub(super) struct Whose {
 #[derive(Debug)]
 pub(super) struct Turns {
     all: usize,
-    taken: AtomicUsize,
-    waiting: AtomicUsize,
     ledger: Ledger,
     order: Mutex<Order>,
 }
@@ -68,13 +65,7 @@ impl Turns {
     }
 
     fn of(all: usize) -> Arc<Self> {
-        Arc::new(Self {
-            all,
-            taken: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            ledger: Ledger::new(all, Instant::now()),
-            order: Mutex::default(),
-        })
+        Arc::new(Self { all, ledger: Ledger::new(all, Instant::now()), order: Mutex::default() })
     }
 
     /// Whether whoever this is needs a turn to compute.
@@ -120,12 +111,8 @@ impl Turns {
     /// A turn, when it is this one's.
     pub(super) async fn take(self: &Arc<Self>, whose: Whose) -> Turn {
         let (grant, granted) = oneshot::channel();
-        let mut place = {
-            let mut order = self.order.lock();
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-            order.stand(whose, grant);
-            Place { turns: self, whose, granted: false }
-        };
+        self.order.lock().stand(whose, grant);
+        let mut place = Place { turns: self, whose, granted: false };
         self.dispatch();
         let mut turn = granted.await.expect("who stands in line is sent a turn before the line forgets it");
         place.granted = true;
@@ -135,18 +122,9 @@ impl Turns {
 
     /// Gives turns to those who stand in line, as far as there are any.
     fn dispatch(self: &Arc<Self>) {
-        while self.waiting.load(Ordering::SeqCst) > 0 {
-            if self.taken.fetch_add(1, Ordering::SeqCst) >= self.all {
-                self.taken.fetch_sub(1, Ordering::SeqCst);
-                return;
-            }
-            let next = self.order.lock().next();
-            let Some((whose, grant)) = next else {
-                // One who gave up is still counted for a moment.
-                self.taken.fetch_sub(1, Ordering::SeqCst);
-                return;
-            };
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        loop {
+            let next = self.order.lock().grant(self.all);
+            let Some((whose, grant)) = next else { return };
             let turn = Turn { turns: Arc::clone(self), since: Instant::now(), whose };
             // One who has just left sends it back, and it is given to the next when it is dropped.
             drop(grant.send(turn));
@@ -165,7 +143,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.taken.fetch_sub(1, Ordering::SeqCst);
+        self.turns.order.lock().taken -= 1;
         self.turns.dispatch();
     }
 }
@@ -185,15 +163,17 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if !self.granted && self.turns.order.lock().leave(self.whose) {
-            self.turns.waiting.fetch_sub(1, Ordering::SeqCst);
+        if !self.granted {
+            self.turns.order.lock().leave(self.whose);
         }
     }
 }
 
-/// All who stand in line.
+/// All who stand in line, and how many turns are taken: one lock for both, so that whoever comes and whoever gives a turn
+/// back cannot miss each other.
 #[derive(Debug, Default)]
 struct Order {
+    taken: usize,
     /// Few: one for each priority level that ever had a heavy flow.
     levels: HashMap<u64, Line>,
     /// In which virtual time levels are served.
@@ -251,6 +231,16 @@ impl Order {
         }
     }
 
+    /// Takes a turn, of so many, for who is next.
+    fn grant(&mut self, all: usize) -> Option<(Whose, oneshot::Sender<Turn>)> {
+        if self.taken >= all {
+            return None;
+        }
+        let next = self.next()?;
+        self.taken += 1;
+        Some(next)
+    }
+
     /// Who is next: of the level that has had least, the flow that has, and of its requests the first.
     fn next(&mut self) -> Option<(Whose, oneshot::Sender<Turn>)> {
         let now = self.now;
@@ -278,20 +268,23 @@ impl Order {
         }
     }
 
-    fn leave(&mut self, whose: Whose) -> bool {
-        let Some(line) = self.levels.get_mut(&whose.level) else { return false };
-        let Some(flow) = line.flows.get_mut(&whose.flow) else { return false };
-        let left = flow.waiting.remove(&whose.request).is_some();
-        if left && flow.waiting.is_empty() {
+    fn leave(&mut self, whose: Whose) {
+        let Some(line) = self.levels.get_mut(&whose.level) else { return };
+        let Some(flow) = line.flows.get_mut(&whose.flow) else { return };
+        if flow.waiting.remove(&whose.request).is_some() && flow.waiting.is_empty() {
             line.put(whose.flow);
         }
-        left
+    }
+
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.levels.values().flat_map(|line| line.flows.values()).map(|flow| flow.waiting.len()).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
@@ -355,6 +348,41 @@ mod tests {
         assert!(order.next().is_none());
     }
 
+    /// How many turns are taken, and how many wait for one.
+    fn left_over(turns: &Turns) -> (usize, usize) {
+        let order = turns.order.lock();
+        (order.taken, order.waiting())
+    }
+
+    /// Those who come, go and give up do so on threads of their own, and meet at the end of each round: who is forgotten then
+    /// has nobody to wake it.
+    #[test]
+    fn nobody_is_forgotten_in_the_line() {
+        for all in [1, 2] {
+            let turns = Turns::of(all);
+            let meet = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for flow in 0..4 {
+                    let (turns, meet) = (&turns, &meet);
+                    scope.spawn(move || {
+                        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                        for round in 0..5_000 {
+                            meet.wait();
+                            let mut turn = Box::pin(turns.take(whose(flow % 2, 1, flow)));
+                            // Now and then somebody gives up at the first look.
+                            if (round + flow) % 3 == 0 {
+                                let _ = futures::FutureExt::now_or_never(turn.as_mut());
+                            } else {
+                                drop(runtime.block_on(turn));
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(left_over(&turns), (0, 0), "{all}");
+        }
+    }
+
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind() {
         let turns = Turns::of(1);
@@ -366,7 +394,7 @@ mod tests {
         drop(held);
         let turn = other.await;
         drop(turn);
-        assert_eq!((turns.taken.load(Ordering::SeqCst), turns.waiting.load(Ordering::SeqCst)), (0, 0));
+        assert_eq!(left_over(&turns), (0, 0));
     }
 
     #[tokio::test]
@@ -377,7 +405,7 @@ mod tests {
         assert!(futures::poll!(&mut left).is_pending());
         drop(held);
         drop(left);
-        assert_eq!((turns.taken.load(Ordering::SeqCst), turns.waiting.load(Ordering::SeqCst)), (0, 0));
+        assert_eq!(left_over(&turns), (0, 0));
     }
 
     /// Turns of one processor on which `flow` is heavy.

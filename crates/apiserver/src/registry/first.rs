@@ -1,4 +1,5 @@
-//! The objects that must exist from the start: those that are missing are written, in one commit.
+//! The objects that must exist from the start: those that are missing are written, in one commit. One that is made anew is deleted in a
+//! commit before; a crash in between leaves it to the next start.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub enum Existing {
 pub type Reconcile = dyn Fn(&Resource, &Value, &Value) -> Existing + Send + Sync;
 
 impl Registry {
-    /// Writes objects that must exist from the start, in one commit; what becomes of those that exist, `reconcile` says.
+    /// Writes objects that must exist from the start, in one commit (after another one for what is made anew); what becomes of those that exist, `reconcile` says.
     /// Answers how many were written.
     pub async fn ensure(
         &self,
@@ -86,6 +87,7 @@ impl Registry {
             user: Arc::clone(user),
             default_manager: "".into(),
             audit: crate::audit::Recorder::default(),
+            patches: false,
             resource: Arc::clone(resource),
         };
         let cx = Context::new(&a, self.now(), false, &lookup);

@@ -71,6 +71,7 @@ impl Registry {
             user: Arc::clone(&a.user),
             default_manager: a.default_manager.clone(),
             audit: a.audit.clone(),
+            patches: a.patches,
         })
     }
 
@@ -164,6 +165,10 @@ impl Parent for ActionParent<'_> {
 
     fn warn(&self, text: String) {
         self.warnings.lock().push(text);
+    }
+
+    fn annotate(&self, key: &'static str, value: String) {
+        self.a.audit.annotate(key, value);
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {

@@ -75,8 +75,16 @@ impl Registry {
         let filter = Filter::new(a, options)?;
         let prefix = a.prefix();
         let with_state = |snapshot: Snapshot, mark_end| -> Result<WatchEvents, Status> {
+            let mut snapshot = snapshot;
+            let watcher = loop {
+                match self.store.watch(&prefix, snapshot.revision()) {
+                    Ok(watcher) => break watcher,
+                    // So much was written in between that the history does not reach back: a newer state is as good.
+                    Err(sampan_store::Error::Compacted { .. }) => snapshot = self.store.snapshot(),
+                    Err(error) => return Err(store_error(&error)),
+                }
+            };
             let after = snapshot.revision();
-            let watcher = self.store.watch(&prefix, after).map_err(|e| store_error(&e))?;
             let initial = Initial { snapshot, prefix: prefix.clone(), from: None, mark_end };
             Ok(WatchEvents { initial: Some(initial), watcher, filter: filter.clone(), after, ended: false })
         };

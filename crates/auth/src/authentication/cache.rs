@@ -93,6 +93,8 @@ fn key(token: &str, audiences: &[String]) -> Key {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use sampan_apiserver::chain::authentication::Notes;
+
     use super::*;
 
     /// Knows `good`, and counts how often it is asked.
@@ -104,7 +106,11 @@ mod tests {
         async fn authenticate(&self, token: &str, _: &[String]) -> Result<Option<Identity>, Rejected> {
             self.0.fetch_add(1, Ordering::SeqCst);
             match token {
-                "good" => Ok(Some(Identity { user: Arc::default(), audiences: Vec::new() })),
+                "good" => Ok(Some(Identity {
+                    user: Arc::default(),
+                    audiences: Vec::new(),
+                    notes: Notes::default(),
+                })),
                 "error" => Err(Rejected::new("no")),
                 _ => Ok(None),
             }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::request::Parts;
 use rustls::RootCertStore;
@@ -15,7 +16,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sampan_apiserver::User;
-use sampan_apiserver::chain::authentication::{AUTHENTICATED, Authenticator, PeerCertificates, Rejected};
+use sampan_apiserver::chain::authentication::{Authenticated, Authenticator, PeerCertificates, Rejected};
 use sampan_apiserver::user::CREDENTIAL_ID_KEY;
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
@@ -36,9 +37,13 @@ pub enum Error {
     None,
 }
 
-/// Certificate authorities that are trusted for clients.
+/// Certificate authorities that are trusted for clients. Clones are the same ones, also after [`Authorities::replace`].
 #[derive(Debug, Clone)]
-pub struct Authorities(Arc<dyn ClientCertVerifier>);
+pub struct Authorities(Arc<ArcSwap<Trusted>>);
+
+/// Those that are trusted at one time.
+#[derive(Debug)]
+struct Trusted(Arc<dyn ClientCertVerifier>);
 
 impl Authorities {
     /// Those in PEM texts.
@@ -57,19 +62,24 @@ impl Authorities {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|e| Error::Malformed(e.to_string()))?;
-        Ok(Self(verifier))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Trusted(verifier)))))
     }
 
     /// The names of the authorities, which clients are told so that they can choose a certificate.
-    pub fn names(&self) -> &[rustls::DistinguishedName] {
-        self.0.root_hint_subjects()
+    pub fn names(&self) -> Vec<rustls::DistinguishedName> {
+        self.0.load().0.root_hint_subjects().to_vec()
+    }
+
+    /// Trusts others from now on, on all connections.
+    pub fn replace(&self, others: &Self) {
+        self.0.store(others.0.load_full());
     }
 
     /// Whether the first of a chain is a good client certificate now. Chains that would cost much to follow are refused by
     /// the library.
     pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), Rejected> {
         let (first, others) = chain.split_first().ok_or_else(|| Rejected::new("there is no certificate"))?;
-        match self.0.verify_client_cert(first, others, now) {
+        match self.0.load().0.verify_client_cert(first, others, now) {
             Ok(_) => Ok(()),
             Err(error) => Err(Rejected(format!("x509: {error}"))),
         }
@@ -85,19 +95,31 @@ struct Found {
     user: Result<Arc<User>, Rejected>,
     /// Until when it is true.
     until: i64,
+    /// By whom it is.
+    by: Arc<Trusted>,
 }
 
 #[async_trait]
 impl Authenticator for ClientCertificate {
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected> {
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected> {
         let Some(peer) = parts.extensions.get::<PeerCertificates>() else { return Ok(None) };
         let now = UnixTime::now();
-        let found = peer.memo(|| Found { user: self.user(peer.chain(), now), until: end(peer.chain()) });
+        let by = self.0.0.load_full();
+        let found = peer.memo(|| Found {
+            user: self.user(peer.chain(), now),
+            until: end(peer.chain()),
+            by: Arc::clone(&by),
+        });
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         match found {
-            Some(Found { user: Ok(user), until }) if seconds <= *until => Ok(Some(Arc::clone(user))),
+            Some(Found { user: Ok(user), until, by: then })
+                if seconds <= *until && Arc::ptr_eq(then, &by) =>
+            {
+                Ok(Some(Arc::clone(user).into()))
+            }
             // A certificate that was not good may be by now (it was not valid yet), or no longer be.
-            _ => self.user(peer.chain(), now).map(Some),
+            // Nor do authorities last for ever.
+            _ => self.user(peer.chain(), now).map(|user| Some(user.into())),
         }
     }
 }
@@ -115,7 +137,7 @@ impl ClientCertificate {
             text
         });
         user.extra.insert(CREDENTIAL_ID_KEY.into(), vec![format!("X509SHA256={hash}")]);
-        user.groups.push(AUTHENTICATED.into());
+        user.count_as_authenticated();
         Ok(Arc::new(user))
     }
 }
@@ -123,7 +145,8 @@ impl ClientCertificate {
 /// The user that a subject names; `None` without a common name.
 fn subject(certificate: &X509Certificate<'_>) -> Option<User> {
     let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok().filter(|n| !n.is_empty())?.to_owned();
+    // Of several the last counts, as in Go: everybody who looks at a certificate must see the same user.
+    let name = subject.iter_common_name().last()?.as_str().ok().filter(|n| !n.is_empty())?.to_owned();
     let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
     let uid = subject.iter_by_oid(&UID_ATTRIBUTE).next().and_then(|a| a.as_str().ok()).unwrap_or_default();
     Some(User { name, groups, uid: uid.to_owned(), ..User::default() })

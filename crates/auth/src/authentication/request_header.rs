@@ -10,9 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use rustls_pki_types::UnixTime;
 use sampan_apiserver::User;
-use sampan_apiserver::chain::authentication::{
-    AUTHENTICATED, Authenticator, PeerCertificates, Rejected, UNAUTHENTICATED,
-};
+use sampan_apiserver::chain::authentication::{Authenticated, Authenticator, PeerCertificates, Rejected};
 use sampan_apiserver::request_info::decode_path;
 
 use super::client_certificate::{Authorities, common_name};
@@ -43,7 +41,7 @@ pub struct RequestHeader {
 
 #[async_trait]
 impl Authenticator for RequestHeader {
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected> {
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected> {
         let Some(peer) = parts.extensions.get::<PeerCertificates>() else { return Ok(None) };
         let name = first(&parts.headers, &self.headers.username);
         if name.is_empty() {
@@ -57,10 +55,7 @@ impl Authenticator for RequestHeader {
         let values = |name: &HeaderName| -> Vec<String> {
             parts.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect()
         };
-        let mut groups: Vec<String> = self.headers.group.iter().flat_map(values).collect();
-        if ![AUTHENTICATED, UNAUTHENTICATED].iter().any(|g| groups.iter().any(|have| have == g)) {
-            groups.push(AUTHENTICATED.into());
-        }
+        let groups: Vec<String> = self.headers.group.iter().flat_map(values).collect();
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for prefix in &self.headers.extra_prefix {
             for header in parts.headers.keys() {
@@ -70,7 +65,9 @@ impl Authenticator for RequestHeader {
             }
         }
         let uid = first(&parts.headers, &self.headers.uid);
-        Ok(Some(Arc::new(User { name, uid, groups, extra })))
+        let mut user = User { name, uid, groups, extra };
+        user.count_as_authenticated();
+        Ok(Some(Arc::new(user).into()))
     }
 
     fn forget(&self, headers: &mut HeaderMap) {
@@ -132,7 +129,7 @@ mod tests {
         // The test's client certificates are for "jane".
         let proxy = proxy(authorities, &["jane"]);
         let mut parts = request(Some(client(&ca, |_| {})));
-        let user = proxy.authenticate(&parts).await.unwrap().unwrap();
+        let user = proxy.authenticate(&parts).await.unwrap().unwrap().user;
         assert_eq!((user.name.as_str(), user.uid.as_str()), ("jane", "7"));
         assert_eq!(user.groups, ["a", "b", "system:authenticated"]);
         assert_eq!(user.extra["acme.io/scopes"], ["view"]);

@@ -16,7 +16,7 @@ pub use claims::{Bound, Claims, Reference};
 pub use discovery::{Configuration, KEYS_PATH, KeySet};
 pub use issuer::{Issued, Issuer, TokenSpec};
 pub use keys::{KeyRing, Keys};
-pub use legacy::LegacyTokens;
+pub use legacy::{LegacyMetrics, LegacyTokens};
 pub use validator::AccountTokens;
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use prometheus_client::registry::Registry;
 use sampan_apiserver::User;
-use sampan_apiserver::chain::authentication::{AUTHENTICATED, Authenticator, Rejected, UNAUTHENTICATED};
+use sampan_apiserver::chain::authentication::{Authenticated, Authenticator, Notes, Rejected};
 
 /// The longest token that is looked at. Longer ones cannot come in a header anyway, but in a TokenReview.
 pub const MAX_TOKEN_BYTES: usize = 64 << 10;
@@ -26,6 +27,14 @@ pub struct Identity {
     pub user: Arc<User>,
     /// Those of the wanted audiences that the token is for.
     pub audiences: Vec<String>,
+    /// What is to be told of the token.
+    pub notes: Notes,
+}
+
+impl From<Identity> for Authenticated {
+    fn from(identity: Identity) -> Self {
+        Self { user: identity.user, notes: identity.notes }
+    }
 }
 
 /// Knows one sort of tokens.
@@ -34,6 +43,9 @@ pub trait TokenAuthenticator: Send + Sync + Debug {
     /// The identity when the token is for one of `audiences`; `None` when the token is of another sort or unknown; an error
     /// when it is wrong.
     async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Identity>, Rejected>;
+
+    /// Makes its metrics known to the server's registry.
+    fn register_metrics(&self, _registry: &mut Registry) {}
 }
 
 /// A sort of tokens that have no audiences: they are for the API server's own.
@@ -60,7 +72,7 @@ impl<T: PlainToken> TokenAuthenticator for ForApi<T> {
             return Ok(None);
         }
         let user = self.inner.user(token).await?;
-        Ok(user.map(|user| Identity { user: Arc::new(user), audiences }))
+        Ok(user.map(|user| Identity { user: Arc::new(user), audiences, notes: Notes::default() }))
     }
 }
 
@@ -111,9 +123,7 @@ impl Tokens {
 
 /// Whoever was authenticated is in the group of those.
 fn authenticated(mut identity: Identity) -> Identity {
-    if !identity.user.in_group(AUTHENTICATED) && !identity.user.in_group(UNAUTHENTICATED) {
-        Arc::make_mut(&mut identity.user).groups.push(AUTHENTICATED.into());
-    }
+    Arc::make_mut(&mut identity.user).count_as_authenticated();
     identity
 }
 
@@ -123,12 +133,18 @@ pub struct Bearer(pub Arc<Tokens>);
 
 #[async_trait]
 impl Authenticator for Bearer {
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected> {
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected> {
         let header = parts.headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
         let Ok(header) = std::str::from_utf8(header) else { return Err(Rejected::new(INVALID)) };
         let Some(token) = bearer(header) else { return Ok(None) };
         let identity = self.0.authenticate(token, self.0.audiences()).await?;
-        Ok(Some(identity.user))
+        Ok(Some(identity.into()))
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        for authenticator in &self.0.authenticators {
+            authenticator.register_metrics(registry);
+        }
     }
 
     fn forget(&self, headers: &mut HeaderMap) {
@@ -151,7 +167,7 @@ const WEBSOCKET_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
 #[async_trait]
 impl Authenticator for WebSocketProtocol {
-    async fn authenticate(&self, parts: &Parts) -> Result<Option<Arc<User>>, Rejected> {
+    async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, Rejected> {
         let asks = |name: HeaderName, word: &str| {
             let value = parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
             value.to_ascii_lowercase().contains(word)
@@ -172,7 +188,7 @@ impl Authenticator for WebSocketProtocol {
         let token =
             token.ok_or_else(|| Rejected::new("invalid base64.bearer.authorization token encoding"))?;
         let identity = self.0.authenticate(&token, self.0.audiences()).await?;
-        Ok(Some(identity.user))
+        Ok(Some(identity.into()))
     }
 
     fn forget(&self, headers: &mut HeaderMap) {
@@ -227,10 +243,10 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let user = authenticator.authenticate(&parts).await.map_err(|r| r.0)?;
+        let found = authenticator.authenticate(&parts).await.map_err(|r| r.0)?;
         authenticator.forget(&mut parts.headers);
         assert!(!format!("{:?}", parts.headers).contains("good"), "the token is forgotten");
-        Ok(user.map(|user| format!("{} {}", user.name, user.groups.join(" "))))
+        Ok(found.map(|found| format!("{} {}", found.user.name, found.user.groups.join(" "))))
     }
 
     #[tokio::test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sampan_apiserver::User;
-use sampan_apiserver::chain::authentication::Rejected;
+use sampan_apiserver::chain::authentication::{Notes, Rejected};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::token::{Identity, TokenAuthenticator, intersection};
 use crate::webhook_client::WebhookClient;
@@ -18,7 +19,15 @@ pub struct WebhookTokens {
     client: WebhookClient,
     version: Version,
     audiences: Vec<String>,
+    /// Questions that are asked at once, and those that may wait for it.
+    asking: Semaphore,
+    waiting: Semaphore,
 }
+
+/// How many questions are asked at once. Tokens are shown by anybody, before any other limit.
+const MAX_ASKING: usize = 64;
+/// How many are under way or wait; further tokens are refused, as when the server does not answer.
+const MAX_WAITING: usize = 1024;
 
 /// The version of the reviews that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +77,8 @@ struct ReviewUser {
 impl WebhookTokens {
     /// Asks the server of `client`, on behalf of an API server of these audiences.
     pub fn new(client: WebhookClient, version: Version, audiences: Vec<String>) -> Self {
-        Self { client, version, audiences }
+        let (asking, waiting) = (Semaphore::new(MAX_ASKING), Semaphore::new(MAX_WAITING));
+        Self { client, version, audiences, asking, waiting }
     }
 
     /// What the answer says; an error for an answer that is none.
@@ -94,7 +104,7 @@ impl WebhookTokens {
         }
         let ReviewUser { username, uid, groups, extra } = status.user;
         let user = User { name: username, uid, groups, extra };
-        Ok(Some(Identity { user: Arc::new(user), audiences: for_whom }))
+        Ok(Some(Identity { user: Arc::new(user), audiences: for_whom, notes: Notes::default() }))
     }
 }
 
@@ -108,6 +118,10 @@ impl TokenAuthenticator for WebhookTokens {
             "spec": {"token": token, "audiences": audiences},
             "status": {"user": {}},
         });
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Rejected::new("too many tokens wait for the token webhook"));
+        };
+        let _turn = self.asking.acquire().await.expect("it is never closed");
         match self.client.ask(&question).await {
             Ok(answer) => self.read(answer, audiences),
             Err(error) => {

@@ -7,6 +7,7 @@ use sampan_model::Value;
 use sampan_schema::decode::untyped_yaml;
 
 use super::Error;
+use super::order::ORDER;
 
 /// Configurations by plug-in.
 #[derive(Debug, Clone, Default)]
@@ -24,9 +25,16 @@ impl Configuration {
                 path.display()
             )));
         }
+        let wrong = |why: String| Error::File(format!("{}: {why}", path.display()));
+        only_fields(&file, "", &["apiVersion", "kind", "plugins"]).map_err(wrong)?;
         let mut all = BTreeMap::new();
-        for plugin in file.array_at(&["plugins"]) {
+        for (i, plugin) in file.array_at(&["plugins"]).iter().enumerate() {
+            only_fields(plugin, &format!("plugins[{i}]"), &["name", "path", "configuration"])
+                .map_err(wrong)?;
             let name = plugin.str_at(&["name"]);
+            if ORDER.iter().all(|known| known.name != name) {
+                return Err(wrong(format!("plugins[{i}].name: there is no admission plug-in {name:?}")));
+            }
             let configuration = match (plugin.get("configuration"), plugin.str_at(&["path"])) {
                 (Some(inline), _) if !inline.is_null() => inline.clone(),
                 (_, "") => continue,
@@ -48,6 +56,28 @@ impl Configuration {
     pub fn of(&self, plugin: &str) -> Option<&Value> {
         self.0.get(plugin)
     }
+}
+
+/// Refuses a configuration with fields that nobody reads: what is misspelt would not be in force, and nobody would know.
+pub(super) fn only_fields(value: &Value, at: &str, known: &[&str]) -> Result<(), String> {
+    let Some(map) = value.as_object() else {
+        return Err(format!("{}: it must be an object", if at.is_empty() { "the document" } else { at }));
+    };
+    match map.iter().find(|(field, _)| !known.contains(&field.as_str())) {
+        Some((field, _)) if at.is_empty() => Err(format!("unknown field {:?}", field.as_str())),
+        Some((field, _)) => Err(format!("unknown field \"{at}.{field}\"")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a configuration of another kind.
+pub(super) fn is_of_kind(value: &Value, known: &[(&str, &str)]) -> Result<(), String> {
+    let (version, kind) = (value.str_at(&["apiVersion"]), value.str_at(&["kind"]));
+    if known.contains(&(version, kind)) {
+        return Ok(());
+    }
+    let (want_version, want_kind) = known[0];
+    Err(format!("it must be a {want_kind} of {want_version}, not a {kind:?} of {version:?}"))
 }
 
 fn yaml(path: &Path) -> Result<Value, Error> {
@@ -90,9 +120,18 @@ mod tests {
             ),
             (
                 format!(
-                    "{HEAD}plugins:\n- {{name: A, configuration: {{}}}}\n- {{name: A, configuration: {{}}}}\n"
+                    "{HEAD}plugins:\n- {{name: Priority, configuration: {{}}}}\n- {{name: Priority, configuration: {{}}}}\n"
                 ),
-                "FILE: \"A\" is configured twice",
+                "FILE: \"Priority\" is configured twice",
+            ),
+            (
+                format!("{HEAD}plugins:\n- {{name: ResourceQouta, configuration: {{}}}}\n"),
+                "FILE: plugins[0].name: there is no admission plug-in \"ResourceQouta\"",
+            ),
+            (format!("{HEAD}plugin: []\n"), "FILE: unknown field \"plugin\""),
+            (
+                format!("{HEAD}plugins:\n- {{name: Priority, config: {{}}}}\n"),
+                "FILE: unknown field \"plugins[0].config\"",
             ),
         ];
         for (text, expected) in rows {

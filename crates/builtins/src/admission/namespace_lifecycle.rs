@@ -20,15 +20,19 @@ impl Rule for NamespaceLifecycle {
         match verb {
             // Whether a namespace is there is not for whoever asks about access to know.
             Verb::Create if is(cx, "authorization.k8s.io", "localsubjectaccessreviews") => false,
+<<<<<<< HEAD
             Verb::Create => cx.resource.namespaced && cx.subresource.is_empty(),
+=======
+            Verb::Create | Verb::Update => cx.resource.namespaced,
+>>>>>>> s1
             Verb::Delete => is(cx, "", "namespaces"),
             _ => false,
         }
     }
 
     fn admit(&self, w: Write<'_>, object: &mut Value) -> Result<(), Status> {
-        let namespace = object.namespace();
-        if w.verb != Verb::Create || namespace.is_empty() {
+        let namespace = w.cx.namespace;
+        if w.verb == Verb::Delete || namespace.is_empty() {
             return Ok(());
         }
         let Some(found) = w.cx.lookup.get(&core("namespaces"), "", namespace) else {
@@ -37,7 +41,9 @@ impl Rule for NamespaceLifecycle {
             }
             return Err(Status::not_found(&core("namespaces"), namespace));
         };
-        if !found.is_deleting() {
+        // What is there already may still be changed, so that finalizers can be taken away. A token, an eviction and a binding are
+        // new.
+        if w.verb != Verb::Create || !found.is_deleting() {
             return Ok(());
         }
         let why =

@@ -79,11 +79,13 @@ pub(super) static ORDER: [Known; 41] = [
         let config = config.map(pod_security::Configuration::from_value).transpose()?;
         Ok(Arc::new(pod_security::PodSecurity::new(config.unwrap_or_default())))
     }),
-    off("PodNodeSelector", |_, config| Ok(Arc::new(Plugin(pod_node_selector::PodNodeSelector::new(config))))),
+    off("PodNodeSelector", |_, config| {
+        Ok(Arc::new(Plugin(pod_node_selector::PodNodeSelector::new(config)?)))
+    }),
     on("Priority", rule!(priority::Priority)),
     on("DefaultTolerationSeconds", rule!(default_toleration_seconds::DefaultTolerationSeconds)),
     off("PodTolerationRestriction", |_, config| {
-        Ok(Arc::new(Plugin(pod_toleration_restriction::PodTolerationRestriction::new(config))))
+        Ok(Arc::new(Plugin(pod_toleration_restriction::PodTolerationRestriction::new(config)?)))
     }),
     off("EventRateLimit", |_, config| Ok(Arc::new(Plugin(event_rate_limit::EventRateLimit::new(config)?)))),
     off("ExtendedResourceToleration", rule!(extended_resource_toleration::ExtendedResourceToleration)),
@@ -113,7 +115,7 @@ pub(super) static ORDER: [Known; 41] = [
     missing("ValidatingAdmissionWebhook", true),
     // What is refused later must not have been charged to a quota.
     on("ResourceQuota", |deps, config| {
-        let limited = config.map(Limited::read_all).unwrap_or_default();
+        let limited = config.map(Limited::read_all).transpose()?.unwrap_or_default();
         Ok(Arc::new(ResourceQuota::new(Arc::clone(&deps.store), limited)))
     }),
     off("AlwaysDeny", rule!(always::AlwaysDeny)),

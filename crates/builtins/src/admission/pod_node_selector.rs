@@ -6,6 +6,7 @@ use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Map, Status, Value, label_selector};
 
+use super::configuration::only_fields;
 use super::rule::{Rule, Write};
 use super::{core, is};
 
@@ -19,13 +20,21 @@ pub(super) struct PodNodeSelector {
 }
 
 impl PodNodeSelector {
-    /// From the plug-in's configuration.
-    pub(super) fn new(configuration: Option<&Value>) -> Self {
-        let map = configuration.and_then(|c| c.get("podNodeSelectorPluginConfig")).and_then(Value::as_object);
-        let read = |(name, text): (&sampan_model::Str, &Value)| {
-            (name.to_string(), text.as_str().unwrap_or("").to_owned())
+    /// From the plug-in's configuration; or what is wrong with it.
+    pub(super) fn new(configuration: Option<&Value>) -> Result<Self, String> {
+        const FIELD: &str = "podNodeSelectorPluginConfig";
+        let Some(configuration) = configuration else { return Ok(Self::default()) };
+        only_fields(configuration, "", &[FIELD])?;
+        let Some(map) = configuration.get(FIELD).filter(|map| !map.is_null()) else {
+            return Ok(Self::default());
         };
-        Self { selectors: map.into_iter().flat_map(Map::iter).map(read).collect() }
+        let map = map.as_object().ok_or_else(|| format!("{FIELD}: it must be an object"))?;
+        let read = |(name, text): (&sampan_model::Str, &Value)| {
+            let text = text.as_str().ok_or_else(|| format!("{FIELD}.{name}: it must be a string"))?;
+            labels(text).map_err(|status| format!("{FIELD}.{name}: {}", status.message()))?;
+            Ok::<_, String>((name.to_string(), text.to_owned()))
+        };
+        Ok(Self { selectors: map.iter().map(read).collect::<Result<_, _>>()? })
     }
 
     /// The labels that the namespace's pods get.

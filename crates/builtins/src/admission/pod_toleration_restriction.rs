@@ -4,6 +4,7 @@ use sampan_apiserver::{Context, Verb};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Map, Status, Value};
 
+use super::configuration::{is_of_kind, only_fields};
 use super::rule::{Rule, Write};
 use super::{core, is};
 
@@ -18,10 +19,23 @@ pub(super) struct PodTolerationRestriction {
 }
 
 impl PodTolerationRestriction {
-    /// From the plug-in's configuration.
-    pub(super) fn new(configuration: Option<&Value>) -> Self {
-        let list = |field| configuration.map(|c| c.array_at(&[field]).to_vec()).unwrap_or_default();
-        Self { defaults: list("default"), allowed: list("whitelist") }
+    /// From the plug-in's configuration; or what is wrong with it.
+    pub(super) fn new(configuration: Option<&Value>) -> Result<Self, String> {
+        let Some(configuration) = configuration else { return Ok(Self::default()) };
+        is_of_kind(
+            configuration,
+            &[("podtolerationrestriction.admission.k8s.io/v1alpha1", "Configuration")],
+        )?;
+        only_fields(configuration, "", &["apiVersion", "kind", "default", "whitelist"])?;
+        let list = |field| configuration.array_at(&[field]).to_vec();
+        let all = Self { defaults: list("default"), allowed: list("whitelist") };
+        for (field, tolerations) in [("default", &all.defaults), ("whitelist", &all.allowed)] {
+            for (i, toleration) in tolerations.iter().enumerate() {
+                let known = ["key", "operator", "value", "effect", "tolerationSeconds"];
+                only_fields(toleration, &format!("{field}[{i}]"), &known)?;
+            }
+        }
+        Ok(all)
     }
 }
 

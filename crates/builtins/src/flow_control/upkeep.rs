@@ -126,6 +126,7 @@ async fn write(server: &Server, name: &str, (status, reason, message): Condition
         user: Arc::new(User::apiserver()),
         default_manager: MANAGER.into(),
         audit: sampan_apiserver::audit::Recorder::default(),
+        patches: true,
         resource,
     };
     let now = registry.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

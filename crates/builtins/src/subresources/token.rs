@@ -51,6 +51,9 @@ impl Action for Token {
         };
         let made = issuer.issue(spec).await;
         let made = made.ok_or_else(|| Status::internal("failed to generate token: there is no key"))?;
+        // The requests that will be made with the token carry the same id.
+        let id = format!("JTI={}", made.id);
+        parent.annotate("authentication.kubernetes.io/issued-credential-id", id);
         let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         body.set_meta("creationTimestamp", time(made.at));
         if let Value::Object(map) = &mut body {

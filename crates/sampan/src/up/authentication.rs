@@ -7,6 +7,7 @@ mod account_key;
 mod files;
 mod oidc;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,12 @@ use sampan_auth::authentication::oidc::Issuers;
 use sampan_auth::authentication::published::Published;
 use sampan_auth::authentication::request_header::{Headers, RequestHeader};
 use sampan_auth::authentication::service_account::{
+<<<<<<< HEAD
     AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyTokens,
     last_used::{self, Told, Uses},
+=======
+    AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyMetrics, LegacyTokens,
+>>>>>>> s1
 };
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::{Bearer, ForApi, TokenAuthenticator, Tokens, WebSocketProtocol};
@@ -34,6 +39,7 @@ use sampan_auth::webhook_client::{Backoff, Kubeconfig, WebhookClient};
 use sampan_store::Store;
 
 use self::files::{read, read_bytes};
+use super::certificates::Trusted;
 use crate::cli::{self, WebhookVersion};
 use crate::pki::Pki;
 
@@ -52,12 +58,17 @@ pub(super) struct Setup {
     pub(super) issuer: Arc<Issuer>,
     /// The documents by which others check those.
     pub(super) pages: Vec<Arc<dyn Page>>,
+<<<<<<< HEAD
     /// The authorities that clients are told of.
     pub(super) authority_names: Vec<rustls::DistinguishedName>,
     /// Uses of tokens in secrets, to be written down.
     pub(super) told: Told,
     /// What others who are to believe this server's clients and proxies must know.
     pub(super) published: Published,
+=======
+    /// The authorities of clients and proxies, whose files are followed.
+    pub(super) trusted: Trusted,
+>>>>>>> s1
     /// The key of those tokens, if it is still to be made.
     pub(super) account_key: account_key::Pending,
 }
@@ -85,14 +96,20 @@ impl Setup {
         let tokens = Arc::new(Tokens::new(tokens, audiences.clone()));
         let own = std::iter::once(pki.authority().as_bytes().to_vec());
         let further = options.client_ca_file.as_deref().map(read_bytes).transpose()?;
-        let texts: Vec<Vec<u8>> = own.chain(further).collect();
+        let texts: Vec<Vec<u8>> = own.chain(further.clone()).collect();
         let clients = Authorities::from_pem(texts.iter().map(Vec::as_slice))
             .context("the authorities of client certificates (--client-ca-file) cannot be used")?;
+<<<<<<< HEAD
         let mut authority_names = clients.names().to_vec();
         let published = published(&texts.concat(), &options.request_header)?;
+=======
+        let mut trusted = Trusted::default();
+        let client_file = options.client_ca_file.clone().zip(further);
+        trusted.add(&clients, pki.authority().as_bytes(), client_file);
+>>>>>>> s1
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
-        if let Some(proxy) = request_header(&options.request_header)? {
-            authority_names.extend(proxy.authorities.names().iter().cloned());
+        if let Some((proxy, file)) = request_header(&options.request_header)? {
+            trusted.add(&proxy.authorities, &[], Some(file));
             authenticators.push(Arc::new(proxy));
         }
         authenticators.push(Arc::new(ClientCertificate(clients)));
@@ -105,9 +122,13 @@ impl Setup {
             tokens,
             pages: pages(&issuer, keys, accounts.jwks_uri.as_deref(), url),
             issuer: Arc::new(issuer),
+<<<<<<< HEAD
             authority_names,
             told,
             published,
+=======
+            trusted,
+>>>>>>> s1
             account_key,
         })
     }
@@ -133,8 +154,12 @@ fn tokens(
         keys: keys.clone(),
         audiences: audiences.clone(),
         stored: stored.clone(),
+<<<<<<< HEAD
         uses,
         clock: Timestamp::now,
+=======
+        metrics: LegacyMetrics::default(),
+>>>>>>> s1
     }));
     all.push(Arc::new(AccountTokens::new(
         keys.clone(),
@@ -202,6 +227,7 @@ fn pages(issuer: &Issuer, keys: Keys, jwks_uri: Option<&str>, url: &str) -> Vec<
     vec![Arc::new(configuration), Arc::new(KeySet(keys))]
 }
 
+<<<<<<< HEAD
 fn published(client_authorities: &[u8], options: &cli::RequestHeader) -> Result<Published> {
     let client_authorities = String::from_utf8_lossy(client_authorities).into_owned();
     let Some(path) = &options.proxy_ca_file else {
@@ -219,6 +245,10 @@ fn published(client_authorities: &[u8], options: &cli::RequestHeader) -> Result<
 }
 
 fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>> {
+=======
+/// The proxy that is believed, with the file of its authorities.
+fn request_header(options: &cli::RequestHeader) -> Result<Option<(RequestHeader, (PathBuf, Vec<u8>))>> {
+>>>>>>> s1
     let Some(path) = &options.proxy_ca_file else { return Ok(None) };
     let text = read_bytes(path)?;
     let authorities = Authorities::from_pem([text.as_slice()])
@@ -229,7 +259,7 @@ fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>>
         };
         list.iter().map(parse).collect()
     };
-    Ok(Some(RequestHeader {
+    let proxy = RequestHeader {
         authorities,
         allowed_names: options.allowed_names.clone(),
         headers: Headers {
@@ -238,5 +268,6 @@ fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>>
             group: headers("--requestheader-group-headers", &options.group_headers)?,
             extra_prefix: options.extra_headers_prefix.iter().map(|p| p.to_ascii_lowercase()).collect(),
         },
-    }))
+    };
+    Ok(Some((proxy, (path.clone(), text))))
 }

@@ -59,8 +59,10 @@ fn names(given: &[String]) -> Vec<String> {
     if given.is_empty() { DEFAULT.map(str::to_owned).to_vec() } else { given.to_vec() }
 }
 
-/// The plug-ins, with the check that nobody grants what they do not have: it is no choice, in any mode.
+/// The plug-ins, with the checks that nobody grants what they do not have, and that only who may allocates devices: they are no
+/// choice, in any mode.
 pub(super) fn checked(plugins: Plugins, authorization: &Authorization) -> Plugins {
     let authorizer = Arc::clone(&authorization.authorizer);
-    plugins.and(Arc::new(Escalation::new(Arc::clone(&authorization.rbac), authorizer)))
+    let claims = sampan_builtins::admission::claim_status(Arc::clone(&authorizer));
+    plugins.and(claims).and(Arc::new(Escalation::new(Arc::clone(&authorization.rbac), authorizer)))
 }

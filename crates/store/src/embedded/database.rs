@@ -1,5 +1,6 @@
 //! The SQLite file: how it is opened, and what its errors mean.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::Error;
 
+use super::directory::OWNER_ONLY;
 use super::log;
 
 /// "SMPN", in the file's header for `file(1)` and for us.
@@ -37,6 +39,8 @@ pub(super) fn create_if_missing(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
+    // SQLite would let others read it.
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new).map_err(io)?;
     make_tables(&new).map_err(|error| self::error(&new, error))?;
     std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&new, path).map_err(io)
@@ -83,6 +87,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connect = || {
         let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What was deleted, or was plain before it was encrypted, does not stay in the file's free pages.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // Checkpoints are run by `checkpoint`, away from the commits.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", CACHE_SIZE)?;

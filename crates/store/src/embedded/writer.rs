@@ -14,6 +14,7 @@ use crate::{Committed, Error, Event, Transform, Txn};
 use super::Options;
 use super::directory::Directory;
 use super::pending::Pending;
+use super::pulse::Pulse;
 use super::recovery::Disk;
 
 /// How many transactions become durable together at most, so that the first of them does not wait for too many.
@@ -36,6 +37,7 @@ pub(super) struct Writer {
     /// What happens to values on their way to the disk.
     transform: Option<Arc<dyn Transform>>,
     live: Arc<Live>,
+    pulse: Arc<Pulse>,
     metrics: Metrics,
 }
 
@@ -56,7 +58,8 @@ impl Writer {
         let live = Arc::new(Live::new(&state, &history, options.watcher_limit, metrics.clone()));
         let transform = options.disk_transform().cloned();
         let limits = options.history;
-        let writer = Self { requests, state, history, limits, disk, transform, live, metrics };
+        let pulse = Arc::default();
+        let writer = Self { requests, state, history, limits, disk, transform, live, pulse, metrics };
         writer.measure();
         Ok(writer)
     }
@@ -65,23 +68,30 @@ impl Writer {
         Arc::clone(&self.live)
     }
 
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
     /// Until the queue is closed and empty.
     pub(super) fn run(mut self) {
         let mut group = Vec::new();
         while self.requests.blocking_recv_many(&mut group, GROUP_LIMIT) > 0 {
             self.metrics.queue.set(i64::try_from(self.requests.len()).unwrap_or(i64::MAX));
-            self.commit(group.drain(..));
+            self.pulse.begin(Instant::now());
+            let written = self.commit(group.drain(..));
+            let sound = self.disk.as_ref().is_none_or(Disk::is_sound);
+            self.pulse.end(written, sound, Instant::now());
             if let Some(disk) = &mut self.disk {
                 disk.checkpoint();
             }
         }
-        self.live.close();
     }
 
-    fn commit(&mut self, group: impl ExactSizeIterator<Item = Request>) {
+    /// Whether the group was written, where there was something to write.
+    fn commit(&mut self, group: impl ExactSizeIterator<Item = Request>) -> Option<bool> {
         if let Err(error) = self.recover_if_needed() {
             group.for_each(|request| answer(request.reply, Err(error.share())));
-            return;
+            return Some(false);
         }
         let began = Instant::now();
         let transform = self.transform.clone();
@@ -90,10 +100,9 @@ impl Writer {
         for Request { txn, reply } in group {
             answers.push((reply, pending.apply(txn)));
         }
+        let has_events = !pending.events.is_empty();
         // Even a conflict waits for the disk: it may be with a commit of this very group.
-        if !pending.events.is_empty()
-            && let Err(error) = self.write(pending)
-        {
+        if has_events && let Err(error) = self.write(pending) {
             tracing::error!(error = &error as &dyn std::error::Error, "the store could not write");
             self.metrics.failures.inc_by(answers.len() as u64);
             for (reply, _) in answers {
@@ -103,7 +112,7 @@ impl Writer {
             if let Err(error) = self.recover_if_needed() {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store has not recovered yet");
             }
-            return;
+            return Some(false);
         }
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "groups are small")]
@@ -117,6 +126,7 @@ impl Writer {
             counter.inc();
             answer(reply, result);
         }
+        has_events.then_some(true)
     }
 
     /// Makes events durable and then visible.
@@ -162,6 +172,14 @@ impl Writer {
         self.metrics.history_bytes.set(gauge(self.history.bytes()));
         self.metrics.objects.set(gauge(self.state.len()));
         self.metrics.revision.set(i64::try_from(self.state.revision).unwrap_or(i64::MAX));
+    }
+}
+
+impl Drop for Writer {
+    /// Also when it has panicked: those who watch must not wait for ever for what nobody will tell them.
+    fn drop(&mut self) {
+        self.pulse.ended();
+        self.live.close();
     }
 }
 
@@ -250,6 +268,20 @@ mod tests {
             );
             assert_eq!(writer.live().oldest(), oldest);
         }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_panics_ends_those_who_watch() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_sender, mut writer) = open(dir.path());
+        let (live, pulse) = (writer.live(), writer.pulse());
+        let mut watcher = live.watch("/", 0).unwrap();
+        let thread = std::thread::spawn(move || {
+            writer.commit(std::iter::once_with(|| -> Request { panic!("the writer fails") }));
+        });
+        assert!(thread.join().is_err());
+        assert!(watcher.next().await.is_err(), "it would wait for ever");
+        assert_eq!(pulse.health(Instant::now()), Err(crate::Unhealthy::Ended));
     }
 
     #[test]

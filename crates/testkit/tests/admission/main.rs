@@ -1,6 +1,7 @@
 //! Admission plug-ins as clients meet them: what is changed, what is refused, in which words.
 
 mod certificates;
+mod claims;
 mod limits;
 mod namespaces;
 mod nodes;

@@ -17,6 +17,38 @@ async fn nothing_is_made_in_a_namespace_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn nothing_new_comes_into_a_namespace_that_goes_and_what_is_there_may_change() {
+    let server = Admitting::default().start().await;
+    server.create("/api/v1/namespaces", &fixtures::namespace("x")).await.ok();
+    server.create(&maps("x"), &fixtures::config_map("a", "k", "v")).await.ok();
+    let accounts = "/api/v1/namespaces/x/serviceaccounts";
+    server.create(accounts, &json!({"metadata": {"name": "sa"}})).await.ok();
+    server
+        .create("/api/v1/namespaces/x/pods", &{
+            let mut pod = fixtures::pod("p");
+            pod["spec"]["serviceAccountName"] = json!("sa");
+            pod
+        })
+        .await
+        .ok();
+    server.delete("/api/v1/namespaces/x").await.ok();
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    let rows = [
+        (maps("x"), fixtures::config_map("b", "k", "v")),
+        (format!("{accounts}/sa/token"), json!({"spec": {}})),
+        ("/api/v1/namespaces/x/pods/p/eviction".to_owned(), eviction),
+        ("/api/v1/namespaces/x/pods/p/binding".to_owned(), binding),
+    ];
+    for (path, object) in rows {
+        let status = server.create(&path, &object).await.refused(403);
+        assert_eq!(status["details"]["causes"][0]["reason"], "NamespaceTerminating", "{path}: {status}");
+    }
+    let change = json!({"data": {"k": "w"}});
+    server.patch(&format!("{}/a", maps("x")), "merge-patch", &change).await.ok();
+}
+
+#[tokio::test]
 async fn a_namespace_is_made_with_the_first_object_in_it() {
     let server = Admitting::default().with(&["NamespaceAutoProvision", "NamespaceExists"]).start().await;
     let dry = format!("{}?dryRun=All", maps("x"));

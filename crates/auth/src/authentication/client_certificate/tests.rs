@@ -53,9 +53,10 @@ async fn ask(
         parts.extensions.insert(peer);
     }
     let authenticator = ClientCertificate(authorities.clone());
-    let first = authenticator.authenticate(&parts).await;
+    let first = authenticator.authenticate(&parts).await.map(|found| found.map(|found| found.user));
     // The second request of the connection reads the same.
-    assert_eq!(authenticator.authenticate(&parts).await, first);
+    let again = authenticator.authenticate(&parts).await.map(|found| found.map(|found| found.user));
+    assert_eq!(again, first);
     first
 }
 
@@ -106,4 +107,63 @@ async fn a_bad_certificate_is_refused_with_its_reason() {
         let error = ask(&authorities, chain).await.unwrap_err();
         assert!(error.0.contains(want), "{name}: {error}");
     }
+}
+
+#[tokio::test]
+async fn of_several_names_the_last_counts() {
+    let ca = authority("ca");
+    let authorities = Authorities::from_pem([ca.pem.as_bytes()]).unwrap();
+    let two = client(&ca, |params| {
+        // The library keeps one value of each type; this one has the bytes of another attribute of the same meaning.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "first");
+        params.distinguished_name.push(DnType::CommonName, "last");
+    });
+    let (_, parsed) = x509_parser::parse_x509_certificate(&two).unwrap();
+    let names: Vec<_> = parsed.subject().iter_common_name().map(|n| n.as_str().unwrap().to_owned()).collect();
+    let user = ask(&authorities, vec![two.clone()]).await.unwrap().unwrap();
+    assert_eq!(Some(&user.name), names.last());
+    assert_eq!(names.len(), 2, "the certificate has two names: {names:?}");
+}
+
+#[tokio::test]
+async fn nobody_in_particular_is_not_authenticated_by_a_certificate() {
+    let ca = authority("ca");
+    let authorities = Authorities::from_pem([ca.pem.as_bytes()]).unwrap();
+    let named = |name: &'static str, group: &'static str| {
+        client(&ca, |params| {
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::OrganizationName, group);
+            params.distinguished_name.push(DnType::CommonName, name);
+        })
+    };
+    let rows = [
+        ("system:anonymous", "devs", vec!["devs"]),
+        ("jane", "system:unauthenticated", vec!["system:unauthenticated"]),
+        ("jane", "system:authenticated", vec!["system:authenticated"]),
+        ("jane", "devs", vec!["devs", "system:authenticated"]),
+    ];
+    for (name, group, want) in rows {
+        let user = ask(&authorities, vec![named(name, group)]).await.unwrap().unwrap();
+        assert_eq!(user.groups, want, "{name} of {group}");
+    }
+}
+
+#[tokio::test]
+async fn authorities_that_are_replaced_count_no_more_on_connections_that_are_open() {
+    let (old, new) = (authority("old"), authority("new"));
+    let authorities = Authorities::from_pem([old.pem.as_bytes()]).unwrap();
+    let authenticator = ClientCertificate(authorities.clone());
+    let request = |certificate| {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.extensions.insert(PeerCertificates::new(vec![certificate]).unwrap());
+        parts
+    };
+    let (before, after) = (request(client(&old, |_| {})), request(client(&new, |_| {})));
+    assert!(authenticator.authenticate(&before).await.is_ok());
+    assert!(authenticator.authenticate(&after).await.is_err());
+    authorities.replace(&Authorities::from_pem([new.pem.as_bytes()]).unwrap());
+    assert!(authenticator.authenticate(&before).await.is_err());
+    assert!(authenticator.authenticate(&after).await.is_ok());
+    assert_eq!(authorities.names().len(), 1);
 }

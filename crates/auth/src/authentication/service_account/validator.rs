@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use quick_cache::sync::Cache;
-use sampan_apiserver::chain::authentication::Rejected;
+use sampan_apiserver::chain::authentication::{Notes, Rejected};
 use sampan_model::field_error::go_quote;
 use sampan_model::{GroupResource, Status};
 use sha2::{Digest as _, Sha256};
@@ -31,6 +33,9 @@ pub struct AccountTokens {
     clock: fn() -> Timestamp,
     /// Tokens (hashed) whose signature was found right, and what they claim.
     verified: Cache<[u8; 32], Arc<Claims>>,
+    /// Uses of old clients' tokens after the life that they asked for, and within it.
+    stale: Counter,
+    valid: Counter,
 }
 
 impl std::fmt::Debug for AccountTokens {
@@ -48,7 +53,8 @@ impl AccountTokens {
         stored: Stored,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Self { keys, issuers, audiences, stored, clock, verified: Cache::new(REMEMBERED) }
+        let (stale, valid) = Default::default();
+        Self { keys, issuers, audiences, stored, clock, verified: Cache::new(REMEMBERED), stale, valid }
     }
 
     /// The claims of a token that one of the keys has signed; `None` for another issuer's.
@@ -91,13 +97,28 @@ impl TokenAuthenticator for AccountTokens {
         let now = (self.clock)().as_second();
         check_times(&claims, now)?;
         check_objects(&claims, &self.stored, now)?;
-        if claims.kubernetes.warnafter.is_some_and(|NumericDate(at)| now > at) {
-            tracing::debug!(
-                subject = claims.sub,
-                "a token of an old client is used beyond the life that it asked for"
-            );
+        let mut notes = Notes::default();
+        // The token of an old client, which lives longer than it asked for: whoever does not fetch a new one is told of.
+        if let Some(NumericDate(warn_after)) = claims.kubernetes.warnafter.filter(|at| at.0 != 0) {
+            if now > warn_after {
+                let seconds = now - warn_after;
+                let told = format!("subject: {}, seconds after warning threshold: {seconds}", claims.sub);
+                notes.annotations.push(("authentication.k8s.io/stale-token", told));
+                self.stale.inc();
+            } else {
+                self.valid.inc();
+            }
         }
-        Ok(Some(Identity { user: Arc::new(claims.user()), audiences: for_whom }))
+        Ok(Some(Identity { user: Arc::new(claims.user()), audiences: for_whom, notes }))
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        for (name, help, counter) in [
+            ("stale_tokens", "Cumulative stale projected service account tokens used", &self.stale),
+            ("valid_tokens", "Cumulative valid projected service account tokens used", &self.valid),
+        ] {
+            registry.register(format!("serviceaccount_{name}"), help, counter.clone());
+        }
     }
 }
 

@@ -112,3 +112,21 @@ async fn a_server_that_hangs_is_given_up() {
     let error = tokens(url, Duration::from_millis(20)).authenticate("x", &["api".into()]).await.unwrap_err();
     assert!(error.0.contains("no answer within"), "{error}");
 }
+
+#[tokio::test]
+async fn no_more_than_so_many_tokens_wait_for_the_answer() {
+    // It takes connections, and answers nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let (tokens, wanted) = (tokens(url, LONG), ["api".to_owned()]);
+    let mut waiting: Vec<_> =
+        (0..MAX_WAITING).map(|_| Box::pin(tokens.authenticate("unknown", &wanted))).collect();
+    for ask in &mut waiting {
+        assert!(futures::poll!(ask.as_mut()).is_pending());
+    }
+    assert_eq!(tokens.asking.available_permits(), 0);
+    let error = tokens.authenticate("one more", &wanted).await.unwrap_err();
+    assert_eq!(error.0, "too many tokens wait for the token webhook");
+    drop(waiting);
+    assert_eq!(tokens.asking.available_permits(), MAX_ASKING);
+}

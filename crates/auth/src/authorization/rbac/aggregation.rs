@@ -104,6 +104,7 @@ async fn apply(server: &Server, name: &str, rules: &[PolicyRule]) -> Result<(), 
         user: Arc::new(controller()),
         default_manager: MANAGER.into(),
         audit: sampan_apiserver::audit::Recorder::default(),
+        patches: true,
         resource,
     };
     let meta: Map = [("name", name)].into_iter().collect();

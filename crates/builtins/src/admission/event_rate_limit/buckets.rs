@@ -1,6 +1,7 @@
 //! Token buckets by key. Only so many are kept: the one that was used longest ago makes room.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use jiff::Timestamp;
 
@@ -19,8 +20,11 @@ pub(super) struct Buckets {
     per_second: f64,
     burst: f64,
     size: usize,
-    by_key: HashMap<String, Bucket>,
-    by_use: BTreeMap<u64, String>,
+    /// By the hash of the key: keys are as long as clients make them, and whoever shares another's bucket must have found a
+    /// collision of a keyed hash.
+    by_key: HashMap<u128, Bucket>,
+    by_use: BTreeMap<u64, u128>,
+    hashers: [RandomState; 2],
     uses: u64,
 }
 
@@ -33,6 +37,7 @@ impl Buckets {
             size: size.max(1),
             by_key: HashMap::new(),
             by_use: BTreeMap::new(),
+            hashers: Default::default(),
             uses: 0,
         }
     }
@@ -40,7 +45,9 @@ impl Buckets {
     /// Takes a token of the key's bucket, if there is one.
     pub(super) fn take(&mut self, key: &str, now: Timestamp) -> bool {
         self.uses += 1;
-        match self.by_key.get(key) {
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key)));
+        let key = high << 64 | low;
+        match self.by_key.get(&key) {
             Some(bucket) => {
                 self.by_use.remove(&bucket.used);
             }
@@ -51,9 +58,9 @@ impl Buckets {
             }
             None => {}
         }
-        self.by_use.insert(self.uses, key.to_owned());
+        self.by_use.insert(self.uses, key);
         let full = Bucket { tokens: self.burst, filled: now, used: self.uses };
-        let bucket = self.by_key.entry(key.to_owned()).or_insert(full);
+        let bucket = self.by_key.entry(key).or_insert(full);
         bucket.used = self.uses;
         let seconds = now.duration_since(bucket.filled).as_secs_f64().max(0.0);
         bucket.tokens = (bucket.tokens + seconds * self.per_second).min(self.burst);
