@@ -1,5 +1,8 @@
 //! The engine as a client in the same process sees it: the ways of an object through create, watch, patch, apply.
 
+#[path = "engine/one_name.rs"]
+mod one_name;
+
 use sampan_testkit::{TestServer, fixtures, user};
 use serde_json::json;
 
