@@ -1,5 +1,7 @@
 //! The engine as a client in the same process sees it: the ways of an object through create, watch, patch, apply.
 
+#[path = "engine/create_on_update.rs"]
+mod create_on_update;
 #[path = "engine/one_name.rs"]
 mod one_name;
 

@@ -256,10 +256,6 @@ impl Request<'_> {
             let answer = virtual_resource.create(request).await?;
             return self.object(201, crate::registry::object::encoded(&answer), &warnings);
         }
-        let mut object = object;
-        sampan_schema::default(&self.a.resource.schema, &mut object);
-        self.a.resource.strategy.default(&mut object);
-        sampan_schema::complete(&self.a.resource.schema, &mut object);
         let mut written = self.server.registry.create(&self.a, object, &options).await?;
         written.warnings.splice(0..0, warnings);
         self.written(&written)

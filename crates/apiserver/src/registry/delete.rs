@@ -230,7 +230,11 @@ fn check_preconditions(
     if let Some(uid) = &options.uid
         && uid != old.uid()
     {
-        return Err(Status::conflict(&resource, &a.name, precondition_failed(entry, "UID", uid, old.uid())));
+        return Err(Status::conflict(
+            &resource,
+            &a.name,
+            precondition_failed(&entry.key, "UID", uid, old.uid()),
+        ));
     }
     if let Some(version) = &options.resource_version
         && *version != entry.revision.to_string()
@@ -238,7 +242,7 @@ fn check_preconditions(
         return Err(Status::conflict(
             &resource,
             &a.name,
-            precondition_failed(entry, "ResourceVersion", version, &entry.revision.to_string()),
+            precondition_failed(&entry.key, "ResourceVersion", version, &entry.revision.to_string()),
         ));
     }
     Ok(())
