@@ -2,6 +2,12 @@
 
 #[path = "engine/create_on_update.rs"]
 mod create_on_update;
+#[path = "engine/deletion.rs"]
+mod deletion;
+#[path = "engine/eviction.rs"]
+mod eviction;
+#[path = "engine/initial_events.rs"]
+mod initial_events;
 #[path = "engine/one_name.rs"]
 mod one_name;
 
