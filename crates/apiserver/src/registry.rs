@@ -1,11 +1,13 @@
 //! The CRUD engine: every resource is created, read, changed, deleted and watched here.
 //!
 //! It takes typed [`Attributes`], not HTTP requests, and never looks anything up in a context. Files:
-//! `create`, `update` (PUT, patches, apply), `delete`, `read` (get, list), `filter` (selectors), `watch`, `part` (subresources);
+//! `create`, `update` (PUT, patches, apply), `create_on_update`, `delete`, `read` (get, list), `filter` (selectors), `watch`,
+//! `part` (subresources);
 //! `settle` what the server completes after a write,
 //! `write` holds what all writes share, `object` how stored bytes become trees and back.
 
 mod create;
+mod create_on_update;
 mod delete;
 mod filter;
 mod first;
@@ -30,6 +32,7 @@ use sampan_store::{Revision, Store};
 use crate::admission::Plugins;
 use crate::audit::Recorder;
 use crate::catalog::Catalog;
+use crate::chain::authorization::Authorizer;
 use crate::{Resource, User};
 
 pub use create::random_name_letters;
@@ -89,13 +92,21 @@ pub struct Registry {
     store: Arc<dyn Store>,
     catalog: arc_swap::ArcSwap<Catalog>,
     admission: Plugins,
+    authorizer: Arc<dyn Authorizer>,
     clock: Clock,
 }
 
 impl Registry {
-    /// An engine over a store.
-    pub fn new(store: Arc<dyn Store>, catalog: Catalog, admission: Plugins, clock: Clock) -> Self {
-        Self { store, catalog: arc_swap::ArcSwap::from_pointee(catalog), admission, clock }
+    /// An engine over a store. The authorizer is asked only about what the verb of a request does not say: whether an
+    /// update may create.
+    pub fn new(
+        store: Arc<dyn Store>,
+        catalog: Catalog,
+        admission: Plugins,
+        authorizer: Arc<dyn Authorizer>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, catalog: arc_swap::ArcSwap::from_pointee(catalog), admission, authorizer, clock }
     }
 
     /// The resources as they are served now.

@@ -96,7 +96,13 @@ impl Server {
             audit.metrics().register(&mut metrics_registry);
         }
         let flow_control = FlowControl::new(config.limits, &mut metrics_registry);
-        let registry = Registry::new(config.store, config.catalog, config.admission, config.clock);
+        let registry = Registry::new(
+            config.store,
+            config.catalog,
+            config.admission,
+            Arc::clone(&config.authorizer),
+            config.clock,
+        );
         Self(Arc::new(Shared {
             registry,
             pages: config.pages,

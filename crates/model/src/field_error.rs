@@ -2,6 +2,7 @@
 //!
 //! Texts and cause reasons are those of apimachinery's `field.Error`: clients match on them.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use crate::{Cause, Value};
@@ -227,6 +228,17 @@ pub fn go_quote(s: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// Several errors in one sentence, as Go's aggregates have it: each once, in brackets when they are many.
+pub(crate) fn aggregate(errors: &[FieldError]) -> String {
+    let mut said = HashSet::new();
+    let sentences = errors.iter().map(ToString::to_string).filter(|sentence| said.insert(sentence.clone()));
+    let sentences: Vec<String> = sentences.collect();
+    match sentences.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,16 @@ impl Selector {
         Self::new(vec![Requirement { field: field.into(), negated: false, value: value.into() }])
     }
 
+    /// All of this, and `field=value`.
+    #[must_use]
+    pub fn and_equal(mut self, field: &str, value: impl Into<Str>) -> Self {
+        let value = value.into();
+        if !self.requirements.iter().any(|r| !r.negated && r.field == field && r.value == value) {
+            self.requirements.push(Requirement { field: field.into(), negated: false, value });
+        }
+        self
+    }
+
     /// Reads the text of a query.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut terms: Vec<&str> = terms(text).filter(|term| !term.is_empty()).collect();

@@ -54,19 +54,8 @@ pub struct Selector {
     nothing: bool,
 }
 
-/// Several sentences as Go's aggregates join them.
 fn aggregate(errors: &[FieldError]) -> Error {
-    let mut sentences: Vec<String> = Vec::with_capacity(errors.len());
-    for error in errors {
-        let sentence = error.to_string();
-        if !sentences.contains(&sentence) {
-            sentences.push(sentence);
-        }
-    }
-    Error(match sentences.as_slice() {
-        [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
-    })
+    Error(crate::field_error::aggregate(errors))
 }
 
 impl Requirement {

@@ -204,17 +204,7 @@ impl Status {
 
     /// 422: fields are wrong. Equal sentences are said once.
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[FieldError]) -> Self {
-        let mut sentences: Vec<String> = Vec::new();
-        for error in errors {
-            let sentence = error.to_string();
-            if !sentences.contains(&sentence) {
-                sentences.push(sentence);
-            }
-        }
-        let list = match sentences.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
+        let list = crate::field_error::aggregate(errors);
         let message = if errors.is_empty() {
             format!("{kind} {name:?} is invalid")
         } else {

@@ -22,6 +22,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::history::HistoryLimits;
+pub use crate::hub::WatcherLimits;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::{Committed, Entry, Error, Revision, Snapshot, Store, Transform, Txn, Unhealthy, Watcher};
@@ -38,8 +39,8 @@ pub struct Options {
     pub history: HistoryLimits,
     /// How many transactions may wait to be written before further ones are refused.
     pub queue_limit: usize,
-    /// How many events may wait for one watcher before it is ended.
-    pub watcher_limit: usize,
+    /// How much may wait for one watcher before it is ended.
+    pub watcher_limits: WatcherLimits,
     /// What happens to values on their way to the disk and back. `None`: nothing.
     pub transform: Option<Arc<dyn Transform>>,
 }
@@ -56,7 +57,7 @@ impl Options {
             dir: None,
             history: HistoryLimits::default(),
             queue_limit: 4096,
-            watcher_limit: 4096,
+            watcher_limits: WatcherLimits::default(),
             transform: None,
         }
     }
@@ -200,7 +201,12 @@ mod tests {
         // Nobody takes anything out of this queue.
         let (queue, requests) = mpsc::channel(1);
         let store = Arc::new(Embedded {
-            live: Arc::new(Live::new(&State::default(), &History::default(), 1, metrics.clone())),
+            live: Arc::new(Live::new(
+                &State::default(),
+                &History::default(),
+                WatcherLimits::default(),
+                metrics.clone(),
+            )),
             pulse: Arc::default(),
             metrics,
             queue_limit: 1,

@@ -32,10 +32,12 @@ pub enum Error {
         newest: Revision,
     },
     /// The watcher read too slowly and was ended; it may resume after the last revision that it saw.
-    #[error("the watcher fell behind by more than {limit} events")]
+    #[error("the watcher fell behind by more than {limit} {unit}")]
     SlowWatcher {
-        /// How many events may wait for one watcher.
+        /// How many may wait for one watcher.
         limit: usize,
+        /// Events or bytes.
+        unit: &'static str,
     },
     /// The transaction makes no sense, whatever the state.
     #[error("the transaction is not valid: {0}")]

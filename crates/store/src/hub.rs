@@ -18,19 +18,34 @@ use crate::{Event, Revision};
 use prefixes::Prefixes;
 pub(crate) use seat::Seat;
 
+/// How much may wait for one watcher before it is ended.
+#[derive(Debug, Clone, Copy)]
+pub struct WatcherLimits {
+    /// How many events.
+    pub events: usize,
+    /// How many bytes of values they may keep from being freed, about.
+    pub bytes: usize,
+}
+
+impl Default for WatcherLimits {
+    fn default() -> Self {
+        Self { events: 4096, bytes: 64 << 20 }
+    }
+}
+
 /// Where watchers sit.
 #[derive(Debug)]
 pub(crate) struct Hub {
     prefixes: Mutex<Prefixes>,
     /// Everything up to this revision has been offered.
     offered: AtomicU64,
-    watcher_limit: usize,
+    limits: WatcherLimits,
     metrics: Metrics,
 }
 
 impl Hub {
-    pub(crate) fn new(newest: Revision, watcher_limit: usize, metrics: Metrics) -> Self {
-        Self { prefixes: Mutex::default(), offered: AtomicU64::new(newest), watcher_limit, metrics }
+    pub(crate) fn new(newest: Revision, limits: WatcherLimits, metrics: Metrics) -> Self {
+        Self { prefixes: Mutex::default(), offered: AtomicU64::new(newest), limits, metrics }
     }
 
     pub(crate) fn offered(&self) -> Revision {
@@ -58,10 +73,11 @@ impl Hub {
         let mut wakers = Vec::new();
         let mut prefixes = self.prefixes.lock();
         let replaced = publish();
-        let ended = prefixes.offer(events, self.watcher_limit, &mut wakers);
+        let ended = prefixes.offer(events, self.limits, &mut wakers);
         self.offered.store(revision, Ordering::Release);
-        if ended > 0 {
-            self.metrics.slow_watchers.inc_by(ended);
+        if ended.all > 0 {
+            self.metrics.slow_watchers.inc_by(ended.all);
+            self.metrics.heavy_watchers.inc_by(ended.by_bytes);
             self.metrics.watchers.set(i64::try_from(prefixes.seats()).unwrap_or(i64::MAX));
         }
         drop(prefixes);

@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::history::History;
-use crate::hub::Hub;
+use crate::hub::{Hub, WatcherLimits};
 use crate::metrics::Metrics;
 use crate::state::State;
-use crate::watcher::Batch;
+use crate::watcher::{Batch, Part};
 use crate::{Error, Event, Revision, Snapshot, Watcher};
 
 /// How many old states are kept ready. A paged list asks for its one again and again.
@@ -33,10 +33,15 @@ struct Current {
 }
 
 impl Live {
-    pub(crate) fn new(state: &State, history: &History, watcher_limit: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        state: &State,
+        history: &History,
+        watcher_limits: WatcherLimits,
+        metrics: Metrics,
+    ) -> Self {
         let current = Current { snapshot: state.publish(), history: history.clone() };
         Self {
-            hub: Arc::new(Hub::new(state.revision, watcher_limit, metrics)),
+            hub: Arc::new(Hub::new(state.revision, watcher_limits, metrics)),
             current: ArcSwap::from_pointee(current),
             rebuilt: Mutex::default(),
         }
@@ -104,10 +109,10 @@ impl Live {
         let mut replay = Batch::default();
         let checked = current.check(after);
         if checked.is_ok() {
-            let part: Vec<_> =
-                current.history.after(after).filter(|e| e.entry.key.starts_with(prefix)).cloned().collect();
-            if !part.is_empty() {
-                replay.push(part.into());
+            let events = current.history.after(after).filter(|e| e.entry.key.starts_with(prefix));
+            let part = Part::new(events.map(|event| event.offered()));
+            if part.len() > 0 {
+                replay.push(part);
             }
         }
         let watcher = Watcher::new(Arc::clone(&self.hub), seat, replay, after);

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) queue: Gauge,
     pub(crate) watchers: Gauge,
     pub(crate) slow_watchers: Counter,
+    pub(crate) heavy_watchers: Counter,
     pub(crate) history_events: Gauge,
     pub(crate) history_bytes: Gauge,
     pub(crate) objects: Gauge,
@@ -35,6 +36,7 @@ impl Default for Metrics {
             queue: Gauge::default(),
             watchers: Gauge::default(),
             slow_watchers: Counter::default(),
+            heavy_watchers: Counter::default(),
             history_events: Gauge::default(),
             history_bytes: Gauge::default(),
             objects: Gauge::default(),
@@ -67,6 +69,11 @@ impl Metrics {
             "slow_watchers",
             "Watches that were ended because too much waited",
             self.slow_watchers.clone(),
+        );
+        r.register(
+            "slow_watchers_by_bytes",
+            "Those of them for which too many bytes waited, not too many events",
+            self.heavy_watchers.clone(),
         );
         r.register("history_events", "Events in the history", self.history_events.clone());
         r.register_with_unit(

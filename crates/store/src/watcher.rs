@@ -26,8 +26,28 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The entry before, if there was one.
     pub previous: Option<Arc<Entry>>,
-    /// Whatever a reader derived from the event: an encoded frame, say.
+    /// Whatever a watcher derived from the event: an encoded frame, say. All who are offered the event share it, and it
+    /// goes with the last of them: what the history keeps has none.
     pub frame: Memo,
+}
+
+impl Event {
+    /// The same for watchers, who may fill its frame.
+    pub(crate) fn offered(&self) -> Arc<Event> {
+        Arc::new(Event {
+            kind: self.kind,
+            revision: self.revision,
+            entry: Arc::clone(&self.entry),
+            previous: self.previous.clone(),
+            frame: Memo::default(),
+        })
+    }
+
+    /// About how many bytes it keeps from being freed while it waits for a watcher.
+    fn weight(&self) -> usize {
+        let previous = self.previous.as_ref().map_or(0, |entry| entry.value.len());
+        self.entry.value.len() + previous + size_of::<Event>()
+    }
 }
 
 /// All events that were waiting for a watcher, in order. What it holds is shared with the other watchers.
@@ -37,15 +57,36 @@ pub struct Batch {
     first: Option<Part>,
     rest: Vec<Part>,
     len: usize,
+    bytes: usize,
 }
 
 /// The events of one group of commits for one prefix. Never empty.
-pub(crate) type Part = Arc<[Arc<Event>]>;
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    events: Arc<[Arc<Event>]>,
+    bytes: usize,
+}
+
+impl Part {
+    pub(crate) fn new(events: impl IntoIterator<Item = Arc<Event>>) -> Self {
+        let events: Arc<[Arc<Event>]> = events.into_iter().collect();
+        let bytes = events.iter().map(|event| event.weight()).sum();
+        Self { events, bytes }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 impl Batch {
     /// The events, from old to new.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
-        self.first.iter().chain(&self.rest).flat_map(|part| part.iter())
+        self.first.iter().chain(&self.rest).flat_map(|part| part.events.iter())
     }
 
     /// How many events there are.
@@ -58,8 +99,14 @@ impl Batch {
         self.len == 0
     }
 
+    /// About how many bytes wait in it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn push(&mut self, part: Part) {
         self.len += part.len();
+        self.bytes += part.bytes();
         if self.first.is_none() {
             self.first = Some(part);
         } else {
@@ -68,11 +115,11 @@ impl Batch {
     }
 
     pub(crate) fn first_revision(&self) -> Option<Revision> {
-        Some(self.first.as_ref()?.first()?.revision)
+        Some(self.first.as_ref()?.events.first()?.revision)
     }
 
     fn last_revision(&self) -> Option<Revision> {
-        Some(self.rest.last().or(self.first.as_ref())?.last()?.revision)
+        Some(self.rest.last().or(self.first.as_ref())?.events.last()?.revision)
     }
 }
 
@@ -94,7 +141,7 @@ impl Watcher {
 
     /// All events that are waiting, or else the next ones. May be cancelled without loss.
     ///
-    /// After an error the watch is over: [`Error::SlowWatcher`] when too many events were waiting, once
+    /// After an error the watch is over: [`Error::SlowWatcher`] when too much was waiting, once
     /// those that were waiting have been given; [`Error::Closed`] when the store was closed.
     pub async fn next(&mut self) -> Result<Batch, Error> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await

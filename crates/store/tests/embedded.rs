@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sampan_store::conformance::model::{Model, Step};
 use sampan_store::conformance::{self, Limits};
-use sampan_store::embedded::{Embedded, HistoryLimits, Options};
+use sampan_store::embedded::{Embedded, HistoryLimits, Options, WatcherLimits};
 use sampan_store::{Expect, NewValue, Op, Store, Txn};
 
 fn put(key: &str, value: &str) -> Txn {
@@ -15,7 +15,11 @@ fn put(key: &str, value: &str) -> Txn {
 
 fn limited(options: Options, limits: Limits) -> Options {
     let history = HistoryLimits { events: limits.history_events, ..HistoryLimits::default() };
-    Options { history, watcher_limit: limits.watcher_events, ..options }
+    Options {
+        history,
+        watcher_limits: WatcherLimits { events: limits.watcher_events, ..WatcherLimits::default() },
+        ..options
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -168,4 +172,27 @@ async fn metrics_tell_what_the_store_does() {
     text.clear();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     assert!(text.contains("sampan_store_watchers 0"));
+}
+
+#[tokio::test]
+async fn a_watcher_for_whom_large_values_wait_is_ended_by_their_bytes() {
+    let watcher_limits = WatcherLimits { bytes: 10_000, ..WatcherLimits::default() };
+    let store = Embedded::open(Options { watcher_limits, ..Options::in_memory() }).unwrap();
+    let mut registry = prometheus_client::registry::Registry::default();
+    store.register_metrics(&mut registry);
+    let (mut stalled, mut reads) = (store.watch("/", 0).unwrap(), store.watch("/", 0).unwrap());
+    let value = "x".repeat(6_000);
+    for key in ["/a", "/b", "/c"] {
+        // A single one is always taken, however large.
+        store.commit(put(key, &value)).await.unwrap();
+        assert_eq!(reads.next().await.unwrap().len(), 1);
+    }
+    assert_eq!(stalled.next().await.unwrap().len(), 1);
+    let error = stalled.next().await.unwrap_err();
+    assert_eq!(error.to_string(), "the watcher fell behind by more than 10000 bytes");
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in ["sampan_store_slow_watchers_total 1", "sampan_store_slow_watchers_by_bytes_total 1"] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
 }

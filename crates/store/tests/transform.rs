@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use sampan_store::conformance::model::{Model, Step};
 use sampan_store::conformance::{self, Limits};
-use sampan_store::embedded::{Embedded, HistoryLimits, Options};
+use sampan_store::embedded::{Embedded, HistoryLimits, Options, WatcherLimits};
 use sampan_store::{
     Error, EventKind, Expect, Form, NewValue, Op, Store, Transform, TransformError, Transformed, Txn,
 };
@@ -78,7 +78,7 @@ impl Transform for Toy {
 fn options(dir: &Path, toy: &Arc<Toy>, limits: Limits) -> Options {
     Options {
         history: HistoryLimits { events: limits.history_events, ..HistoryLimits::default() },
-        watcher_limit: limits.watcher_events,
+        watcher_limits: WatcherLimits { events: limits.watcher_events, ..WatcherLimits::default() },
         transform: Some(Arc::clone(toy) as _),
         ..Options::new(dir)
     }

@@ -1,5 +1,16 @@
 //! The engine as a client in the same process sees it: the ways of an object through create, watch, patch, apply.
 
+#[path = "engine/create_on_update.rs"]
+mod create_on_update;
+#[path = "engine/deletion.rs"]
+mod deletion;
+#[path = "engine/eviction.rs"]
+mod eviction;
+#[path = "engine/initial_events.rs"]
+mod initial_events;
+#[path = "engine/one_name.rs"]
+mod one_name;
+
 use std::sync::Arc;
 
 use http::Method;

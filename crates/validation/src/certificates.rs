@@ -8,6 +8,7 @@ use sampan_model::{FieldError, FieldPath, Map, Value};
 use crate::look::{
     Errors, Look, Put, items_mut, not_supported, one_of, restore, same, spec_mut, strings, top,
 };
+use crate::seen::Seen;
 use crate::{KindRules, Params, PartRules};
 
 /// The rules of certificate signing requests.
@@ -144,11 +145,12 @@ pub fn validate_request(request: &Value) -> Vec<FieldError> {
     if usages.is_empty() {
         e.push(FieldError::required(p.child("usages"), ""));
     }
+    let mut seen = Seen::default();
     for (i, usage) in strings(usages).enumerate() {
         if !USAGES.contains(&usage) {
             e.push(not_supported(p.child("usages").index(i), usage, &USAGES));
         }
-        if strings(&usages[..i]).any(|other| other == usage) {
+        if seen.again(usage) {
             e.push(FieldError::duplicate(p.child("usages").index(i), usage));
         }
     }
@@ -219,6 +221,7 @@ fn conditions(e: &mut Errors, request: &Value) {
     let p = FieldPath::field("status");
     let p = p.child("conditions");
     let list = request.sub("status").list("conditions");
+    let mut seen = Seen::default();
     for (i, condition) in list.iter().enumerate() {
         let p = p.index(i);
         let kind = condition.s("type");
@@ -237,7 +240,7 @@ fn conditions(e: &mut Errors, request: &Value) {
             _ if status.is_empty() => e.push(FieldError::required(p.child("status"), "")),
             _ => one_of(e, p.child("status"), Some(status), &["False", "True", "Unknown"]),
         }
-        if list[..i].iter().any(|other| other.s("type") == kind) {
+        if seen.again(kind) {
             e.push(FieldError::duplicate(p.child("type"), kind));
         }
     }

@@ -11,6 +11,7 @@ use crate::core::pod::container::PROTOCOLS;
 use crate::look::{
     Errors, Look, Put, bump_generation, complain, immutable, items_mut, not_supported, same, strings, top,
 };
+use crate::seen::Seen;
 use crate::strategy::{content_differs, first_generation};
 use crate::{KindRules, Params};
 
@@ -136,10 +137,11 @@ fn hint(e: &mut Errors, p: FieldPath<'_>, hints: &[Value], most: usize) {
         e.push(FieldError::too_many(p, hints.len(), most));
         return;
     }
+    let mut seen = Seen::default();
     for (i, hint) in hints.iter().enumerate() {
         let p = p.index(i);
         let name = hint.s("name");
-        if hints[..i].iter().any(|other| other.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         if name.is_empty() {
@@ -155,13 +157,14 @@ fn ports(e: &mut Errors, p: FieldPath<'_>, ports: &[Value]) {
         e.push(FieldError::too_many(p, ports.len(), MOST_PORTS));
         return;
     }
+    let mut seen = Seen::default();
     for (i, port) in ports.iter().enumerate() {
         let p = p.index(i);
         let name = port.s("name");
         if !name.is_empty() {
             complain(e, p.child("name"), name, is_dns1123_label(name));
         }
-        if ports[..i].iter().any(|other| other.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         match port.opt_s("protocol") {

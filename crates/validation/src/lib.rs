@@ -27,6 +27,7 @@ pub mod rbac;
 pub mod resource;
 pub mod rules;
 pub mod scheduling;
+mod seen;
 mod selector;
 pub mod storage;
 mod strategy;

@@ -7,6 +7,7 @@ use crate::KindRules;
 use crate::core::pod::resources;
 use crate::core::pod::scheduling::tolerations;
 use crate::look::{Errors, Look, complain, immutable};
+use crate::seen::Seen;
 use crate::selector::labels;
 
 /// The rules of runtime classes.
@@ -30,8 +31,9 @@ pub fn validate_runtime_class(class: &Value) -> Vec<FieldError> {
         labels(&mut e, p.child("nodeSelector"), scheduling.sub("nodeSelector"));
         let list = scheduling.list("tolerations");
         tolerations(&mut e, p.child("tolerations"), list);
+        let mut seen = Seen::default();
         for (i, toleration) in list.iter().enumerate() {
-            if list[..i].contains(toleration) {
+            if seen.again(toleration.to_json()) {
                 e.push(FieldError::duplicate(p.child("tolerations").index(i), toleration.clone()));
             }
         }

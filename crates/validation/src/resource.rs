@@ -4,6 +4,7 @@ use sampan_model::name::{is_c_identifier, is_dns1123_label, is_dns1123_subdomain
 use sampan_model::{FieldError, FieldPath, Map, Value};
 
 use crate::look::{Errors, Look, Put, complain, immutable, items_mut, not_supported, spec_mut, strings};
+use crate::seen::Seen;
 use crate::strategy::{first_generation, keep_spec, keep_status, reset_status, spec_generation};
 use crate::{KindRules, PartRules};
 
@@ -110,10 +111,11 @@ fn claim_spec(p: FieldPath<'_>, spec: &Value) -> Errors {
     if requests.len() > MOST {
         e.push(FieldError::too_many(p.child("requests"), requests.len(), MOST));
     }
+    let mut names = Seen::default();
     for (i, request) in requests.iter().enumerate() {
         let p = p.child("requests");
         let p = p.index(i);
-        name(&mut e, p, requests, i);
+        name(&mut e, p, request, &mut names);
         match (request.opt("exactly"), request.list("firstAvailable")) {
             (None, []) => {
                 e.push(FieldError::required(p, "exactly one of `exactly` or `firstAvailable` is required"));
@@ -125,10 +127,11 @@ fn claim_spec(p: FieldPath<'_>, spec: &Value) -> Errors {
             }
             (Some(exactly), []) => device_request(&mut e, p.child("exactly"), exactly),
             (None, alternatives) => {
+                let mut names = Seen::default();
                 for (j, alternative) in alternatives.iter().enumerate() {
                     let p = p.child("firstAvailable");
                     let p = p.index(j);
-                    name(&mut e, p, alternatives, j);
+                    name(&mut e, p, alternative, &mut names);
                     device_request(&mut e, p, alternative);
                 }
             }
@@ -161,10 +164,10 @@ fn claim_spec(p: FieldPath<'_>, spec: &Value) -> Errors {
     e
 }
 
-fn name(e: &mut Errors, p: FieldPath<'_>, list: &[Value], i: usize) {
-    let name = list[i].s("name");
+fn name<'a>(e: &mut Errors, p: FieldPath<'_>, named: &'a Value, seen: &mut Seen<&'a str>) {
+    let name = named.s("name");
     complain(e, p.child("name"), name, is_dns1123_label(name));
-    if list[..i].iter().any(|other| other.s("name") == name) {
+    if seen.again(name) {
         e.push(FieldError::duplicate(p.child("name"), name));
     }
 }
@@ -255,6 +258,7 @@ pub fn validate_claim_status_update(claim: &Value, old: &Value) -> Vec<FieldErro
     if consumers.len() > MOST_CONSUMERS {
         e.push(FieldError::too_many(p.child("reservedFor"), consumers.len(), MOST_CONSUMERS));
     }
+    let mut seen = Seen::default();
     for (i, consumer) in consumers.iter().enumerate() {
         let p = p.child("reservedFor");
         let p = p.index(i);
@@ -263,7 +267,7 @@ pub fn validate_claim_status_update(claim: &Value, old: &Value) -> Vec<FieldErro
                 e.push(FieldError::required(p.child(field), ""));
             }
         }
-        if consumers[..i].iter().any(|other| other.s("uid") == consumer.s("uid")) {
+        if seen.again(consumer.s("uid")) {
             e.push(FieldError::duplicate(p.child("uid"), consumer.s("uid")));
         }
     }
@@ -333,9 +337,10 @@ pub fn validate_slice(slice: &Value) -> Vec<FieldError> {
     if devices.len() > MOST_DEVICES {
         e.push(FieldError::too_many(at, devices.len(), MOST_DEVICES));
     }
+    let mut names = Seen::default();
     for (i, device) in devices.iter().enumerate() {
         let p = at.index(i);
-        name(&mut e, p, devices, i);
+        name(&mut e, p, device, &mut names);
         let p = p.child("attributes");
         for (key, _) in device.entries("attributes") {
             let (domain, id) = key.split_once('/').map_or((None, key), |(d, id)| (Some(d), id));

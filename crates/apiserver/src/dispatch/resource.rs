@@ -109,9 +109,16 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
     };
     let named = !info.name.is_empty();
     let at_cluster = resource.namespaced && info.namespace.is_empty();
+    // The name of a watch or list may also be the field selector's.
+    let named_in_path = named && info.path.ends_with(&format!("/{}/{}", info.resource, info.name));
+    if info.verb == "proxy" || (info.verb == "watch" && at_cluster && named_in_path) {
+        return Err(Status::path_not_found().into());
+    }
     let allowed = match (&parts.method, info.verb.as_str()) {
         (&http::Method::HEAD, _) => false,
-        (_, "list" | "watch") => verbs.contains(if info.verb == "list" { Verb::List } else { Verb::Watch }),
+        (&http::Method::GET, "list" | "watch") => {
+            verbs.contains(if info.verb == "list" { Verb::List } else { Verb::Watch })
+        }
         (_, _) if at_cluster => false,
         (_, "create") => verbs.contains(Verb::Create) && (!named || !info.subresource.is_empty()),
         (_, "get") => verbs.contains(Verb::Get),
@@ -193,8 +200,22 @@ impl Request<'_> {
         self.object(200, bytes, &[])
     }
 
+    /// The options of a list or a watch. One that is about one name (in its path, or by its field selector) may not
+    /// select another: it was authorized for this one.
+    fn list_options(&self, watch: bool) -> Result<ListOptions, Status> {
+        let options = ListOptions::parse(self.query, watch)?;
+        let (name, fields) = (&self.a.name, &options.fields);
+        if !name.is_empty()
+            && !fields.is_everything()
+            && fields.required_value("metadata.name") != Some(name.as_str())
+        {
+            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+        }
+        Ok(options)
+    }
+
     async fn list(&self) -> Result<Answer, Status> {
-        let options = ListOptions::parse(self.query, false)?;
+        let options = self.list_options(false)?;
         if let Some(virtual_resource) = &self.a.resource.virtual_resource {
             let items = virtual_resource.list().await?;
             return shape::virtual_list(
@@ -211,11 +232,7 @@ impl Request<'_> {
     }
 
     async fn watch(&self) -> Result<Answer, Status> {
-        let mut options = ListOptions::parse(self.query, true)?;
-        if !self.a.name.is_empty() && options.fields.is_everything() {
-            options.fields =
-                sampan_model::field_selector::Selector::equal("metadata.name", self.a.name.clone());
-        }
+        let options = self.list_options(true)?;
         super::watch_body::answer(self.server, &self.a, &options, self.form, self.query).await
     }
 
@@ -241,10 +258,6 @@ impl Request<'_> {
             let warnings: Vec<String> = warnings.into_iter().chain(of_admission).collect();
             return self.object(201, crate::registry::object::encoded(&answer), &warnings);
         }
-        let mut object = object;
-        sampan_schema::default(&self.a.resource.schema, &mut object);
-        self.a.resource.strategy.default(&mut object);
-        sampan_schema::complete(&self.a.resource.schema, &mut object);
         let mut written = self.server.registry.create(&self.a, object, &options).await?;
         written.warnings.splice(0..0, warnings);
         self.written(&written)

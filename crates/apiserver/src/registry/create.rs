@@ -3,10 +3,22 @@
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Status, Value};
 
+use super::update::default;
 use super::write::{ATTEMPTS, CommitError, Written, format_time, keep_managed_fields, metadata_errors};
 use super::{Attributes, Registry, object};
 use crate::http_io::query::WriteOptions;
 use crate::{Context, Verb};
+
+/// How a new object comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By a POST.
+    Post,
+    /// By a PUT where there was nothing: whoever may update must also be allowed to create.
+    Put,
+    /// By an apply where there was nothing: likewise, and who owns which field is written down already.
+    Apply,
+}
 
 /// How often a generated name is made anew when it is taken (as upstream).
 const NAME_ATTEMPTS: usize = 8;
@@ -16,7 +28,8 @@ const NAME_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const NAME_MAX: usize = 63;
 
 impl Registry {
-    /// Creates `body` (decoded, in the version of the request). `a.name` is empty; the name is the body's.
+    /// Creates `body` (decoded, in the version of the request; what it leaves out is set here). `a.name` is empty; the
+    /// name is the body's.
     pub async fn create(
         &self,
         a: &Attributes,
@@ -24,6 +37,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let mut body = body;
+        default(a, &mut body);
         check_namespace(a, &mut body)?;
         let generate = body.name().is_empty() && !body.meta_str("generateName").is_empty();
         let mut names_tried = 0;
@@ -34,7 +48,7 @@ impl Registry {
                 candidate.set_meta("name", name);
             }
             let name = candidate.name().to_owned();
-            match self.try_create(a, candidate, options, false).await {
+            match self.try_create(a, candidate, options, Origin::Post).await {
                 Ok(written) => {
                     self.settle(a, &name, Verb::Create, options.dry_run).await;
                     return Ok(written);
@@ -73,13 +87,13 @@ impl Registry {
         Ok((body, cx.take_warnings()))
     }
 
-    /// One attempt. `applied`: the managed fields were written down already.
+    /// One attempt to create `new` (decoded and defaulted, with its name and namespace).
     pub(super) async fn try_create(
         &self,
         a: &Attributes,
         mut new: Value,
         options: &WriteOptions,
-        applied: bool,
+        origin: Origin,
     ) -> Result<Written, CommitError> {
         let snapshot = self.store.snapshot();
         let now = self.now();
@@ -89,13 +103,13 @@ impl Registry {
         let given_revision = new.resource_version().to_owned();
 
         fill_system_fields(&mut new, &format_time(now));
-        if !applied {
+        if origin != Origin::Apply {
             keep_managed_fields(a, options, None, &mut new, now, strategy.reset_fields())
                 .map_err(CommitError::Status)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);
-        let key = self.prepare_create(a, &cx, &mut object).await.map_err(CommitError::Status)?;
-        if !given_revision.is_empty() && given_revision != "0" {
+        let key = self.prepare_create(a, &cx, &mut object, origin).await.map_err(CommitError::Status)?;
+        if origin == Origin::Post && !given_revision.is_empty() && given_revision != "0" {
             return Err(CommitError::Status(Status::unknown(
                 "resourceVersion should not be set on objects to be created",
             )));
@@ -114,6 +128,7 @@ impl Registry {
         a: &Attributes,
         cx: &Context<'_>,
         object: &mut Value,
+        origin: Origin,
     ) -> Result<String, Status> {
         let strategy = &*a.resource.strategy;
         self.admission.admit(cx, Verb::Create, object, None).await?;
@@ -127,6 +142,9 @@ impl Registry {
         }
         for warning in strategy.warnings(object, None) {
             cx.warn(warning);
+        }
+        if origin != Origin::Post {
+            self.authorize_create(a).await?;
         }
         self.admission.validate(cx, Verb::Create, object, None).await?;
         Ok(a.storage.key(&a.namespace, object.name()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sampan_model::meta::ObjectMeta;
 use sampan_model::status::Details;
 use sampan_model::{FieldError, GroupKind, Status, Str, Value};
@@ -146,7 +146,7 @@ impl Registry {
         if options.propagation_policy.is_none() && options.orphan_dependents.is_none() {
             strategy.deletion_warnings(&old).into_iter().for_each(|w| cx.warn(w));
         }
-        match plan(strategy, &old, options, &format_time, now) {
+        match plan(strategy, &old, options, now) {
             Plan::Wait => {
                 let bytes = object::bytes(&a.resource, entry).map_err(fail)?;
                 Ok(Deleted::Object(Written { object: bytes, created: false, warnings: cx.take_warnings() }))
@@ -230,7 +230,11 @@ fn check_preconditions(
     if let Some(uid) = &options.uid
         && uid != old.uid()
     {
-        return Err(Status::conflict(&resource, &a.name, precondition_failed(entry, "UID", uid, old.uid())));
+        return Err(Status::conflict(
+            &resource,
+            &a.name,
+            precondition_failed(&entry.key, "UID", uid, old.uid()),
+        ));
     }
     if let Some(version) = &options.resource_version
         && *version != entry.revision.to_string()
@@ -238,68 +242,63 @@ fn check_preconditions(
         return Err(Status::conflict(
             &resource,
             &a.name,
-            precondition_failed(entry, "ResourceVersion", version, &entry.revision.to_string()),
+            precondition_failed(&entry.key, "ResourceVersion", version, &entry.revision.to_string()),
         ));
     }
     Ok(())
 }
 
 /// Grace, finalizers and marks: what upstream's `BeforeDelete` and `deletionFinalizersForGarbageCollection` decide.
-fn plan(
-    strategy: &dyn Strategy,
-    old: &Value,
-    options: &DeleteOptions,
-    format: &dyn Fn(jiff::Timestamp) -> String,
-    now: jiff::Timestamp,
-) -> Plan {
+fn plan(strategy: &dyn Strategy, old: &Value, options: &DeleteOptions, now: Timestamp) -> Plan {
     let mut object = old.clone();
-    let grace = strategy.grace_period_seconds(old, options.grace_period_seconds);
-    let deleting = old.is_deleting();
-    let left = old.meta().and_then(|m| m.get("deletionGracePeriodSeconds")).and_then(Value::as_i64);
-    let finalizers_changed = set_dependents_finalizers(strategy, &mut object, options);
-
-    if let (Some(_), true) = (grace, deleting) {
-        // Grace may only become shorter.
-        match options.grace_period_seconds {
-            Some(asked) if asked < left.unwrap_or(0) => {
-                mark(&mut object, format, now, if asked < 0 { 1 } else { asked }, false);
+    let (deleting, left) = (old.is_deleting(), grace_left(old));
+    let mut graceful = strategy.grace_period_seconds(old, options.grace_period_seconds);
+    match graceful {
+        Some(seconds) if !deleting => mark(&mut object, after(now, seconds), seconds, true),
+        // Once its time runs it may only become shorter, and nothing else of the deletion can be changed.
+        Some(_) if left > 0 => match options.grace_period_seconds.map(|s| if s < 0 { 1 } else { s }) {
+            Some(asked) if asked < left => {
+                // Counted from the deletion that set it going.
+                let ends = old.meta_str("deletionTimestamp").parse().unwrap_or(now);
+                mark(&mut object, after(ends, asked - left), asked, false);
             }
-            _ if !finalizers_changed => return Plan::Wait,
-            _ => {}
-        }
-    } else if let Some(seconds) = grace {
-        mark(&mut object, format, now, seconds, true);
+            _ => return Plan::Wait,
+        },
+        // Its time is over.
+        Some(_) => graceful = None,
+        None => {}
     }
-    let left = object.meta().and_then(|m| m.get("deletionGracePeriodSeconds")).and_then(Value::as_i64);
+    let finalizers_changed = set_dependents_finalizers(strategy, &mut object, options);
     let held = !object.finalizers().is_empty() || strategy.holds_deletion(&object);
-    if !held && left.unwrap_or(0) == 0 {
+    if !held && grace_left(&object) == 0 {
         object.meta_mut().remove("resourceVersion");
         return Plan::Remove(object);
     }
-    if held && grace.is_none() {
+    if held && graceful.is_none() {
         if deleting && !finalizers_changed {
             return Plan::Wait;
         }
         if !deleting {
-            mark(&mut object, format, now, 0, true);
+            mark(&mut object, now, 0, true);
         }
     }
     strategy.prepare_for_deletion(&mut object);
     Plan::Mark(object)
 }
 
+fn grace_left(object: &Value) -> i64 {
+    object.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
+}
+
 /// Sets `deletionTimestamp` and `deletionGracePeriodSeconds`; the first time the generation grows.
-fn mark(
-    object: &mut Value,
-    format: &dyn Fn(jiff::Timestamp) -> String,
-    now: jiff::Timestamp,
-    grace_seconds: i64,
-    first: bool,
-) {
-    let at = now.checked_add(SignedDuration::from_secs(grace_seconds)).unwrap_or(now);
+fn mark(object: &mut Value, ends: Timestamp, grace_seconds: i64, first: bool) {
     let generation = object.generation();
     let meta = object.meta_mut();
-    meta.insert("deletionTimestamp", format(at));
+    meta.insert("deletionTimestamp", format_time(ends));
     meta.insert("deletionGracePeriodSeconds", grace_seconds);
     if first && generation > 0 {
         meta.insert("generation", generation + 1);

@@ -39,11 +39,12 @@ impl Filter {
                 options.fields.to_string(),
             )));
         }
-        Ok(Self {
-            labels: options.labels.clone(),
-            fields: options.fields.clone(),
-            storage: Arc::clone(&a.storage),
-        })
+        let mut fields = options.fields.clone();
+        if !a.name.is_empty() {
+            // Whoever was let in was let in to this one name.
+            fields = fields.and_equal("metadata.name", a.name.clone());
+        }
+        Ok(Self { labels: options.labels.clone(), fields, storage: Arc::clone(&a.storage) })
     }
 
     /// Whether it selects everything.

@@ -20,6 +20,17 @@ pub enum VersionMatch {
     Exact(Revision),
 }
 
+/// Whether a watch begins with the state (`sendInitialEvents`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialEvents {
+    /// Nothing is said of it: as before there was the option, where no revision (or 0) is given.
+    Legacy,
+    /// It does, and a bookmark marks the end of it.
+    Wanted,
+    /// It does not, wherever it begins.
+    Unwanted,
+}
+
 /// Options of list and watch.
 #[derive(Debug, Clone)]
 pub struct ListOptions {
@@ -37,8 +48,8 @@ pub struct ListOptions {
     pub watch: bool,
     /// Bookmarks are welcome.
     pub bookmarks: bool,
-    /// The watch begins with the state, and a bookmark marks its end.
-    pub send_initial_events: bool,
+    /// Whether the watch begins with the state.
+    pub initial_events: InitialEvents,
     /// After how many seconds a watch ends.
     pub timeout_seconds: Option<u64>,
 }
@@ -66,7 +77,11 @@ impl ListOptions {
             continue_token,
             watch,
             bookmarks: query.flag("allowWatchBookmarks"),
-            send_initial_events: send_initial_events == Some(true),
+            initial_events: match send_initial_events {
+                None => InitialEvents::Legacy,
+                Some(true) => InitialEvents::Wanted,
+                Some(false) => InitialEvents::Unwanted,
+            },
             timeout_seconds: timeout.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
         })
     }
@@ -81,7 +96,7 @@ impl ListOptions {
             continue_token: String::new(),
             watch: false,
             bookmarks: false,
-            send_initial_events: false,
+            initial_events: InitialEvents::Legacy,
             timeout_seconds: None,
         }
     }
@@ -92,18 +107,17 @@ fn check(query: &Query, watch: bool, send_initial_events: Option<bool>) -> Resul
     let mut errors = Vec::new();
     let version = query.get("resourceVersion");
     let matching = query.get("resourceVersionMatch");
-    if let Some(send) = send_initial_events {
+    if send_initial_events.is_some() {
         if !watch {
             errors
                 .push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         } else if matching != "NotOlderThan" {
             errors.push(FieldError::forbidden(
                 "resourceVersionMatch",
-                format!("sendInitialEvents requires setting resourceVersionMatch to {}", "NotOlderThan"),
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ));
-        } else if send && !query.flag("allowWatchBookmarks") {
-            // Upstream accepts this: the end of the initial events is then simply not marked.
         }
+        // Without `allowWatchBookmarks` the end of the initial events is simply not marked.
     } else if !matching.is_empty() {
         if watch {
             errors.push(FieldError::forbidden(

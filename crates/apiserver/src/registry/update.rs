@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, Status, Str, Value};
 use sampan_schema::{Schema, decode, managed};
@@ -31,7 +32,7 @@ pub enum PatchType {
 /// What is to become of an object.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// It is replaced by this one (decoded and defaulted).
+    /// It is replaced by this one (decoded; what it leaves out is set here).
     Replace(Value),
     /// It is patched.
     Patch(PatchType, Value),
@@ -52,10 +53,14 @@ impl Registry {
     pub async fn update(
         &self,
         a: &Attributes,
-        change: Change,
+        mut change: Change,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let rules = rules(a)?;
+        if let Change::Replace(body) = &mut change {
+            super::create::check_namespace(a, body)?;
+            check_name(a, body)?;
+        }
         for _ in 0..ATTEMPTS {
             let snapshot = self.store.snapshot();
             let Some(entry) = snapshot.get(&a.key()) else {
@@ -76,61 +81,6 @@ impl Registry {
         Err(Status::modified(&a.resource.group_resource(), &a.name))
     }
 
-    /// The object is not there: an apply creates it, and a PUT where the kind allows. `None`: someone was faster.
-    async fn create_instead(
-        &self,
-        a: &Attributes,
-        change: &Change,
-        options: &WriteOptions,
-    ) -> Result<Option<Written>, Status> {
-        let object = match change {
-            Change::Apply(config) if a.subresource.is_empty() => {
-                let gv = a.resource.group_version().to_string();
-                let manager = manager(a, options, &gv);
-                let now = format_time(self.now());
-                let reset = a.resource.strategy.reset_fields();
-                let mut config = config.clone();
-                if let Some(meta) =
-                    config.as_object_mut().and_then(|o| o.get_mut("metadata")).and_then(Value::as_object_mut)
-                {
-                    meta.remove("resourceVersion");
-                }
-                let merged = managed::apply(
-                    &a.resource.schema,
-                    None,
-                    config,
-                    &manager,
-                    options.force == Some(true),
-                    &now,
-                    reset,
-                )
-                .map_err(managed_error)?;
-                let decoded = decode::value(&a.resource.schema, merged)
-                    .map_err(|e| Status::bad_request(e.to_string()))?;
-                let mut object = decoded.value;
-                default(a, &mut object);
-                object
-            }
-            Change::Replace(body)
-                if a.subresource.is_empty() && a.resource.strategy.allow_create_on_update() =>
-            {
-                body.clone()
-            }
-            _ => return Err(a.not_found()),
-        };
-        let mut object = object;
-        check_name(a, &mut object)?;
-        super::create::check_namespace(a, &mut object)?;
-        match self.try_create(a, object, options, matches!(change, Change::Apply(_))).await {
-            Ok(written) => {
-                self.settle(a, &a.name, Verb::Create, options.dry_run).await;
-                Ok(Some(written))
-            }
-            Err(CommitError::Raced) => Ok(None),
-            Err(CommitError::Status(status)) => Err(status),
-        }
-    }
-
     async fn try_update(
         &self,
         a: &Attributes,
@@ -148,7 +98,7 @@ impl Registry {
         let existing = object::from_storage(&a.resource, stored.clone());
 
         let mut new = next(a, rules, &cx, &existing, change, options).map_err(fail)?;
-        check_name(a, &mut new).map_err(fail)?;
+        check_name(a, &new).map_err(fail)?;
         super::create::check_namespace(a, &mut new).map_err(fail)?;
         let replaces = matches!(change, Change::Replace(_));
         check_identity(a, rules.strategy, replaces, &new, &stored, entry).map_err(fail)?;
@@ -213,7 +163,7 @@ fn next(
     let mut new = match change {
         Change::Replace(body) => body.clone(),
         Change::Patch(patch_type, body) => patched(rules.schema, base, *patch_type, body, cx, options)?,
-        Change::Apply(config) => return applied(a, rules, cx, existing, config, options),
+        Change::Apply(config) => return applied(a, rules, Some(existing), config, options, cx.now),
     };
     match rules.projection {
         None => {
@@ -236,13 +186,14 @@ fn next(
     }
 }
 
-fn applied(
+/// What an apply makes of an object, or of nothing: in the version of the request, defaulted.
+pub(super) fn applied(
     a: &Attributes,
     rules: Rules<'_>,
-    cx: &Context<'_>,
-    existing: &Value,
+    existing: Option<&Value>,
     config: &Value,
     options: &WriteOptions,
+    now: Timestamp,
 ) -> Result<Value, Status> {
     let mut config = config.clone();
     let given = config.resource_version().to_owned();
@@ -264,15 +215,15 @@ fn applied(
     }
     let gv = a.resource.group_version().to_string();
     let manager = manager(a, options, &gv);
-    let now = format_time(cx.now);
-    let reset = rules.strategy.reset_fields();
-    let schema = &a.resource.schema;
+    let (now, force) = (format_time(now), options.force == Some(true));
+    let (schema, reset) = (&a.resource.schema, rules.strategy.reset_fields());
     let merged =
-        managed::apply(schema, Some(existing), config, &manager, options.force == Some(true), &now, reset)
-            .map_err(managed_error)?;
+        managed::apply(schema, existing, config, &manager, force, &now, reset).map_err(managed_error)?;
     let mut new = decode::value(schema, merged).map_err(|e| Status::bad_request(e.to_string()))?.value;
-    let version = if given.is_empty() { existing.resource_version().to_owned() } else { given };
-    new.set_meta("resourceVersion", version);
+    if let Some(existing) = existing {
+        let version = if given.is_empty() { existing.resource_version().to_owned() } else { given };
+        new.set_meta("resourceVersion", version);
+    }
     default(a, &mut new);
     Ok(new)
 }
@@ -292,7 +243,7 @@ fn check_identity(
         return Err(Status::conflict(
             &resource,
             &a.name,
-            precondition_failed(entry, "UID", new.uid(), stored.uid()),
+            precondition_failed(&entry.key, "UID", new.uid(), stored.uid()),
         ));
     }
     match new.resource_version() {
@@ -349,11 +300,10 @@ pub(super) fn project(projection: &dyn Projection, bytes: &[u8]) -> Result<bytes
 }
 
 /// Why a precondition of a write failed, as upstream's storage says it.
-pub(super) fn precondition_failed(entry: &Entry, what: &str, wanted: &str, found: &str) -> String {
+pub(super) fn precondition_failed(key: &str, what: &str, wanted: &str, found: &str) -> String {
     format!(
-        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
-         {what} in precondition: {wanted}, {what} in object meta: {found}",
-        entry.key
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         {what} in precondition: {wanted}, {what} in object meta: {found}"
     )
 }
 
@@ -377,13 +327,14 @@ fn leaves(strategy: &dyn Strategy, object: &Value) -> bool {
             == 0
 }
 
-fn check_name(a: &Attributes, object: &mut Value) -> Result<(), Status> {
+/// The name of an object must be there, and that of the path (upstream's `checkName`).
+pub(super) fn check_name(a: &Attributes, object: &Value) -> Result<(), Status> {
     match object.name() {
-        "" => {
-            object.set_meta("name", a.name.clone());
-            Ok(())
-        }
         name if name == a.name => Ok(()),
+        "" => Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            a.name
+        ))),
         name => Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             a.name

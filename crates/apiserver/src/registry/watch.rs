@@ -7,7 +7,7 @@ use sampan_model::{Status, Value};
 use sampan_store::{Entry, Event, EventKind, Revision, Snapshot, Watcher};
 
 use super::filter::Filter;
-use super::list_options::VersionMatch;
+use super::list_options::{InitialEvents, VersionMatch};
 use super::{Attributes, ListOptions, Registry, object, store_error};
 
 /// What a watcher is told of one object.
@@ -37,7 +37,7 @@ impl WatchEvent {
 pub enum WatchItem {
     /// Part of the state with which the watch began.
     Initial(Arc<Entry>),
-    /// A change. The flag: the entry is shown with the revision of the event (it ceased to match).
+    /// A change. The entry: what is shown instead of the event's own, with the revision of the event (it ceased to match).
     Change(WatchEvent, Arc<Event>, Option<Arc<Entry>>),
     /// The end of the initial state, at this revision.
     InitialEnd(Revision),
@@ -88,7 +88,7 @@ impl Registry {
             let initial = Initial { snapshot, prefix: prefix.clone(), from: None, mark_end };
             Ok(WatchEvents { initial: Some(initial), watcher, filter: filter.clone(), after, ended: false })
         };
-        if options.send_initial_events {
+        if options.initial_events == InitialEvents::Wanted {
             let snapshot = match options.version {
                 VersionMatch::NotOlderThan(revision) | VersionMatch::Exact(revision) => {
                     let snapshot = self.store.fresh_snapshot().await.map_err(|e| store_error(&e))?;
@@ -102,21 +102,26 @@ impl Registry {
             };
             return with_state(snapshot, options.bookmarks);
         }
-        match options.version {
+        let after = match options.version {
+            // No revision, or 0: from now, which the client knows of no other way.
+            VersionMatch::MostRecent | VersionMatch::Any
+                if options.initial_events == InitialEvents::Unwanted =>
+            {
+                self.store.snapshot().revision()
+            }
             VersionMatch::MostRecent => {
-                with_state(self.store.fresh_snapshot().await.map_err(|e| store_error(&e))?, false)
+                return with_state(self.store.fresh_snapshot().await.map_err(|e| store_error(&e))?, false);
             }
-            VersionMatch::Any => with_state(self.store.snapshot(), false),
-            VersionMatch::NotOlderThan(after) | VersionMatch::Exact(after) => {
-                let watcher = self.store.watch(&prefix, after).map_err(|error| match error {
-                    sampan_store::Error::Compacted { requested, oldest } => {
-                        Status::expired(format!("too old resource version: {requested} ({oldest})"))
-                    }
-                    error => store_error(&error),
-                })?;
-                Ok(WatchEvents { initial: None, watcher, filter, after, ended: false })
+            VersionMatch::Any => return with_state(self.store.snapshot(), false),
+            VersionMatch::NotOlderThan(after) | VersionMatch::Exact(after) => after,
+        };
+        let watcher = self.store.watch(&prefix, after).map_err(|error| match error {
+            sampan_store::Error::Compacted { requested, oldest } => {
+                Status::expired(format!("too old resource version: {requested} ({oldest})"))
             }
-        }
+            error => store_error(&error),
+        })?;
+        Ok(WatchEvents { initial: None, watcher, filter, after, ended: false })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sampan_apiserver::Context;
 use sampan_apiserver::subresource::{Action, Parent};
+use sampan_model::label_selector::Selector;
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{Cause, GroupResource, Map, Reason, Status, Value};
 
@@ -23,27 +25,137 @@ fn budgets() -> GroupResource {
 #[async_trait]
 impl Action for Eviction {
     async fn create(&self, parent: &dyn Parent, body: Value) -> Result<Value, Status> {
-        let pod = parent.get().await?;
+        let mut pod = parent.get().await?;
         if body.name() != pod.name() {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         let options = body.get("deleteOptions").cloned().unwrap_or(Value::Object(Map::new()));
-        let dry_run = parent.dry_run() || !options.array_at(&["dryRun"]).is_empty();
-        if !is_beyond_protection(&pod) {
-            ask(parent, &pod, dry_run).await?;
+        let eviction = Evicting {
+            parent,
+            dry_run: parent.dry_run() || !options.array_at(&["dryRun"]).is_empty(),
+            demands_revision: !precondition(&options, REVISION).is_empty(),
+            options,
+        };
+        let mut attempts = 0;
+        while is_beyond_protection(&pod) {
+            // One that may begin to run meanwhile goes only as it was looked at; then it is looked at again.
+            let pinned = !eviction.demands_revision && pod.str_at(&["status", "phase"]) == "Pending";
+            let pinned = (pinned && !pod.is_deleting()).then(|| pod.resource_version().to_owned());
+            attempts += 1;
+            match eviction.mark_and_delete(pinned.as_deref()).await {
+                Ok(()) => return Ok(done()),
+                Err(status) if status.code() == 409 && !eviction.demands_revision && attempts < ATTEMPTS => {
+                    pod = parent.get().await?;
+                }
+                Err(status) => return Err(status),
+            }
         }
-        if !dry_run {
-            let reason = "EvictionByEvictionAPI";
-            parent
-                .update(&|cx, pod| {
-                    set_pod_condition(pod, "DisruptionTarget", reason, "Eviction API: evicting", cx.now);
-                    Ok(())
-                })
-                .await?;
-        }
-        parent.delete(&options).await?;
-        Ok(done())
+        eviction.protected(&pod).await.map(|()| done())
     }
+}
+
+/// How often a pod that keeps changing is looked at again (as upstream).
+const ATTEMPTS: usize = 20;
+const REVISION: &str = "resourceVersion";
+
+/// One eviction.
+struct Evicting<'a> {
+    parent: &'a dyn Parent,
+    options: Value,
+    dry_run: bool,
+    /// The client says which revision of the pod it means.
+    demands_revision: bool,
+}
+
+impl Evicting<'_> {
+    /// Evicts a pod that a budget may protect.
+    async fn protected(&self, pod: &Value) -> Result<(), Status> {
+        let Some(budget) = self.budget_of(pod)? else { return self.mark_and_delete(None).await };
+        if is_ready(pod) || !unhealthy_may_go(&budget) {
+            self.spend(&budget, pod).await?;
+            return self.mark_and_delete(None).await;
+        }
+        // It costs the budget nothing as long as it is not ready, so it must not become so meanwhile.
+        let pinned = (!self.demands_revision).then(|| pod.resource_version());
+        self.mark_and_delete(pinned).await.map_err(|status| {
+            if status.code() == 409 && !self.demands_revision {
+                still_processed(budget.name())
+            } else {
+                status
+            }
+        })
+    }
+
+    /// The budget that a pod falls under.
+    fn budget_of(&self, pod: &Value) -> Result<Option<Value>, Status> {
+        let mut matching = self.parent.list(&budgets(), pod.namespace());
+        matching.retain(|budget| selects(budget, pod));
+        if matching.len() > 1 {
+            return Err(Status::unknown(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
+        }
+        Ok(matching.pop())
+    }
+
+    /// Takes one disruption from the budget, unless the eviction will fail anyway.
+    async fn spend(&self, budget: &Value, pod: &Value) -> Result<(), Status> {
+        let name = pod.name();
+        spend(&mut budget.clone(), name, Timestamp::UNIX_EPOCH)?;
+        check_preconditions(&self.options, None, pod)?;
+        if self.dry_run {
+            return Ok(());
+        }
+        let spend = |cx: &Context<'_>, budget: &mut Value| spend(budget, name, cx.now);
+        self.parent.update_other(&budgets(), pod.namespace(), budget.name(), &spend).await.map(drop)
+    }
+
+    /// Marks the pod as disrupted and deletes it, if the preconditions hold; `pinned`: and if it has that revision.
+    async fn mark_and_delete(&self, pinned: Option<&str>) -> Result<(), Status> {
+        let mut options = self.options.clone();
+        let mut revision = pinned.map(str::to_owned);
+        if !self.dry_run {
+            let reason = "EvictionByEvictionAPI";
+            let mark = |cx: &Context<'_>, pod: &mut Value| {
+                check_preconditions(&self.options, pinned, pod)?;
+                set_pod_condition(pod, "DisruptionTarget", reason, "Eviction API: evicting", cx.now);
+                Ok(())
+            };
+            let marked = self.parent.update(&mark).await?;
+            if pinned.is_some() || self.demands_revision {
+                // It has another one by the mark.
+                revision = Some(marked.resource_version().to_owned());
+            }
+        }
+        if let (Some(revision), Some(options)) = (revision, options.as_object_mut()) {
+            options.object_mut("preconditions").insert(REVISION, revision);
+        }
+        self.parent.delete(&options).await.map(drop)
+    }
+}
+
+fn precondition<'a>(options: &'a Value, field: &str) -> &'a str {
+    options.str_at(&["preconditions", field])
+}
+
+/// What the client, or the eviction itself (`pinned`), demands of the pod.
+fn check_preconditions(options: &Value, pinned: Option<&str>, pod: &Value) -> Result<(), Status> {
+    let demands = [
+        ("UID", precondition(options, "uid"), pod.uid(), "deleted and then recreated"),
+        ("ResourceVersion", precondition(options, REVISION), pod.resource_version(), "modified"),
+        ("ResourceVersion", pinned.unwrap_or_default(), pod.resource_version(), "modified"),
+    ];
+    let Some((what, wanted, found, why)) = demands.into_iter().find(|d| !d.1.is_empty() && d.1 != d.2) else {
+        return Ok(());
+    };
+    // Upstream names the kind here, not the resource.
+    Err(Status::conflict(
+        &GroupResource::new("", "Pod"),
+        pod.name(),
+        format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {why}"
+        ),
+    ))
 }
 
 /// Pods that do not run (yet, or any more) are not protected by budgets.
@@ -51,53 +163,11 @@ fn is_beyond_protection(pod: &Value) -> bool {
     pod.is_deleting() || matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed" | "Pending")
 }
 
-async fn ask(parent: &dyn Parent, pod: &Value, dry_run: bool) -> Result<(), Status> {
-    let mut matching = parent.list(&budgets(), pod.namespace());
-    matching.retain(|budget| selects(budget, pod));
-    let budget = match matching.as_slice() {
-        [] => return Ok(()),
-        [one] => one,
-        _ => {
-            return Err(Status::unknown(
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-            ));
-        }
-    };
-    if !is_ready(pod) && unhealthy_may_go(budget) {
-        return Ok(());
-    }
-    if dry_run {
-        return spend(&mut budget.clone(), pod.name(), Timestamp::UNIX_EPOCH);
-    }
-    let name = pod.name();
-    parent
-        .update_other(&budgets(), pod.namespace(), budget.name(), &|cx, budget| spend(budget, name, cx.now))
-        .await
-        .map(|_| ())
-}
-
-/// Whether a budget is about a pod. An empty selector selects every pod, none at all no pod.
+/// Whether a budget is about a pod. An empty selector selects every pod, none at all no pod, and neither does one that
+/// makes no sense.
 fn selects(budget: &Value, pod: &Value) -> bool {
-    let Some(selector) = budget.at(&["spec", "selector"]).filter(|s| !s.is_null()) else { return false };
-    let label = |key: &str| pod.labels().and_then(|l| l.get(key)).and_then(Value::as_str);
-    let equal = selector
-        .get("matchLabels")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::iter)
-        .all(|(key, value)| label(key) == value.as_str());
-    equal
-        && selector.array_at(&["matchExpressions"]).iter().all(|e| {
-            let found = label(e.str_at(&["key"]));
-            let listed = e.array_at(&["values"]).iter().any(|v| found.is_some() && v.as_str() == found);
-            match e.str_at(&["operator"]) {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => found.is_some(),
-                "DoesNotExist" => found.is_none(),
-                _ => false,
-            }
-        })
+    let selector = budget.at(&["spec", "selector"]).filter(|selector| !selector.is_null());
+    Selector::from_object(selector).is_ok_and(|selector| selector.matches_map(pod.labels()))
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -119,10 +189,7 @@ fn unhealthy_may_go(budget: &Value) -> bool {
 fn spend(budget: &mut Value, pod: &str, now: Timestamp) -> Result<(), Status> {
     let name = budget.name().to_owned();
     if count(budget, "observedGeneration") < budget.generation() {
-        return Err(too_many(
-            10,
-            format!("The disruption budget {name} is still being processed by the server."),
-        ));
+        return Err(still_processed(&name));
     }
     let allowed = count(budget, "disruptionsAllowed");
     let disrupted = budget.at(&["status", "disruptedPods"]).and_then(Value::as_object).map_or(0, Map::len);
@@ -158,6 +225,10 @@ fn spend(budget: &mut Value, pod: &str, now: Timestamp) -> Result<(), Status> {
         status.object_mut("disruptedPods").insert(pod, now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
     Ok(())
+}
+
+fn still_processed(budget: &str) -> Status {
+    too_many(10, format!("The disruption budget {budget} is still being processed by the server."))
 }
 
 fn too_many(retry_after_seconds: u32, why: String) -> Status {

@@ -1,6 +1,7 @@
 //! Reads the first document of a YAML stream into a tree, by the rules of YAML 1.1 as go-yaml has them:
 //! bare `yes` and `on` are booleans, keys become strings, and a key that stands twice is reported by line.
-//! Aliases are expanded within a budget, so that a small body stays a small tree.
+//! Aliases are expanded within a budget, and what they could expand to is charged to it, so that a small body stays a
+//! small tree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +13,7 @@ use super::yaml_scalar;
 use super::{Error, MAX_DEPTH, untyped};
 use crate::types::SchemaSet;
 
-/// What aliases may add to a document: about this many bytes.
+/// What anchors and aliases may add to a document: about this many bytes.
 const ALIAS_BUDGET: usize = 8 << 20;
 
 /// The tree of the first document, and complaints about keys that stand twice.
@@ -100,9 +101,19 @@ impl<'a> Reader<'a> {
             _ => return Err(at(span, "did not find expected node content")),
         };
         if anchor != 0 {
+            // A copy is kept, of each of the anchors in each other.
+            self.charge(node.weight)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    fn charge(&mut self, weight: usize) -> Result<(), Error> {
+        self.budget = self
+            .budget
+            .checked_sub(weight)
+            .ok_or_else(|| Error::Limit { message: "yaml: document contains excessive aliasing".into() })?;
+        Ok(())
     }
 
     fn alias(&mut self, id: usize, depth: usize) -> Result<Node, Error> {
@@ -110,11 +121,9 @@ impl<'a> Reader<'a> {
         if depth + node.height > MAX_DEPTH {
             return Err(Error::Limit { message: "yaml: exceeded max depth".into() });
         }
-        self.budget = self
-            .budget
-            .checked_sub(node.weight)
-            .ok_or_else(|| Error::Limit { message: "yaml: document contains excessive aliasing".into() })?;
-        Ok(node.clone())
+        let weight = node.weight;
+        self.charge(weight)?;
+        Ok(self.anchors[&id].clone())
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Node, Error> {
@@ -134,7 +143,7 @@ impl<'a> Reader<'a> {
 
     fn mapping(&mut self, depth: usize) -> Result<Node, Error> {
         let mut entries: Vec<(Str, Value)> = Vec::new();
-        let mut merged: Vec<(Str, Value)> = Vec::new();
+        let mut merged = Merged::default();
         let mut seen: HashSet<Str> = HashSet::new();
         let (mut height, mut weight) = (0, 48);
         loop {
@@ -159,6 +168,7 @@ impl<'a> Reader<'a> {
             }
             entries.push((name, value.value));
         }
+        let mut merged = merged.entries;
         merged.retain(|(name, _)| !seen.contains(name));
         // Of keys that stand twice the last stays; what is merged never replaces what is written.
         merged.append(&mut entries);
@@ -166,13 +176,20 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What `<<` brings into a map.
+#[derive(Default)]
+struct Merged {
+    entries: Vec<(Str, Value)>,
+    names: HashSet<Str>,
+}
+
 /// Collects what `<<` brings in; of several maps the first has precedence.
-fn merge(value: Value, merged: &mut Vec<(Str, Value)>) -> Result<(), Error> {
+fn merge(value: Value, merged: &mut Merged) -> Result<(), Error> {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
-                if !merged.iter().any(|(there, _)| *there == name) {
-                    merged.push((name, value));
+                if merged.names.insert(name.clone()) {
+                    merged.entries.push((name, value));
                 }
             }
             Ok(())
@@ -258,6 +275,26 @@ mod tests {
         }
         assert_eq!(json(&text), "yaml: exceeded max depth");
         assert_eq!(json("a: &a [*a]"), "yaml: anchor contains itself");
+    }
+
+    #[test]
+    fn anchors_within_anchors_are_refused_before_they_fill_the_memory() {
+        let inner = vec!["x"; 100_000].join(",");
+        let open: Vec<String> = (0..100).map(|i| format!("[&a{i} ")).collect();
+        let (open, close) = (open.concat(), "]".repeat(100));
+        assert_eq!(json(&format!("{open}[{inner}]{close}")), "yaml: document contains excessive aliasing");
+        assert_eq!(json("[&a [&b [x]], *b]"), r#"[[["x"]],["x"]]"#);
+    }
+
+    #[test]
+    fn a_merge_of_many_keys_takes_no_time_to_speak_of() {
+        // Compared in pairs these are 2e10 comparisons: minutes.
+        let keys =
+            |from: usize| (from..from + 100_000).map(|i| format!("k{i}: 1")).collect::<Vec<_>>().join(", ");
+        let text = format!("a: {{<<: [{{{}}}, {{{}}}], k7: 2}}", keys(0), keys(50_000));
+        let (value, _) = read(text.as_bytes()).unwrap();
+        let map = value.get("a").and_then(Value::as_object).unwrap();
+        assert_eq!((map.len(), map.get("k7").and_then(Value::as_i64)), (150_000, Some(2)));
     }
 
     #[test]

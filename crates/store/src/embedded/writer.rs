@@ -55,7 +55,7 @@ impl Writer {
             }
             None => (None, State::default(), History::default()),
         };
-        let live = Arc::new(Live::new(&state, &history, options.watcher_limit, metrics.clone()));
+        let live = Arc::new(Live::new(&state, &history, options.watcher_limits, metrics.clone()));
         let transform = options.disk_transform().cloned();
         let limits = options.history;
         let pulse = Arc::default();

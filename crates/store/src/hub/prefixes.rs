@@ -8,13 +8,22 @@ use std::task::Waker;
 use crate::Event;
 use crate::watcher::Part;
 
-use super::seat::{End, Seat};
+use super::WatcherLimits;
+use super::seat::{End, Seat, Unit};
 
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
     groups: BTreeMap<Arc<str>, Group>,
     seats: usize,
     closed: bool,
+}
+
+/// How many watchers were ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ended {
+    pub(super) all: u64,
+    /// Those of them for which not too many events waited, but too large ones.
+    pub(super) by_bytes: u64,
 }
 
 /// The watchers of one prefix.
@@ -56,35 +65,43 @@ impl Prefixes {
     }
 
     /// Gives how many watchers were ended because they are slow.
-    pub(super) fn offer(&mut self, events: &[Arc<Event>], limit: usize, wakers: &mut Vec<Waker>) -> u64 {
+    pub(super) fn offer(
+        &mut self,
+        events: &[Arc<Event>],
+        limits: WatcherLimits,
+        wakers: &mut Vec<Waker>,
+    ) -> Ended {
         let mut touched: Vec<Arc<str>> = Vec::new();
         for event in events {
+            // One for all watchers, and not the history's: whatever they keep beside it goes when they have told it.
+            let mut offered: Option<Arc<Event>> = None;
             each_prefix(&mut self.groups, &event.entry.key, |prefix, group| {
                 if group.events.is_empty() {
                     touched.push(Arc::clone(prefix));
                 }
-                group.events.push(Arc::clone(event));
+                group.events.push(Arc::clone(offered.get_or_insert_with(|| event.offered())));
             });
         }
-        let mut ended = 0;
+        let mut ended = Ended::default();
         for prefix in touched {
             let group = self.groups.get_mut(&prefix).expect("it was found a moment ago");
-            let part: Part = group.events.drain(..).collect();
+            let part = Part::new(group.events.drain(..));
             // From the back, since taking one away moves the last into its place.
             for i in (0..group.seats.len()).rev() {
-                let (taken, waker) = group.seats[i].offer(&part, limit);
+                let (refused, waker) = group.seats[i].offer(&part, limits);
                 wakers.extend(waker);
-                if !taken {
+                if let Some(unit) = refused {
                     group.take(i);
-                    ended += 1;
+                    ended.all += 1;
+                    ended.by_bytes += u64::from(unit == Unit::Bytes);
+                    self.seats -= 1;
                 }
             }
             if group.seats.is_empty() {
                 self.groups.remove(&prefix);
             }
         }
-        self.seats -= ended;
-        ended as u64
+        ended
     }
 
     pub(super) fn close(&mut self, wakers: &mut Vec<Waker>) {

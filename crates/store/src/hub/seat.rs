@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use super::WatcherLimits;
 use crate::watcher::{Batch, Part};
 use crate::{Error, Revision};
 
@@ -27,8 +28,15 @@ struct Waiting {
 /// Why a watcher gets no more.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
-    Slow { limit: usize },
+    Slow { limit: usize, unit: Unit },
     Closed,
+}
+
+/// In what too much waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Events,
+    Bytes,
 }
 
 impl Seat {
@@ -44,17 +52,25 @@ impl Seat {
         self.index.store(index, Ordering::Relaxed);
     }
 
-    /// Adds events; refuses, and ends the watcher, if more than `limit` would wait. Gives whom to wake.
-    pub(super) fn offer(&self, part: &Part, limit: usize) -> (bool, Option<Waker>) {
+    /// Adds events; refuses, and ends the watcher, if more than `limits` would wait. Gives whom to wake.
+    pub(super) fn offer(&self, part: &Part, limits: WatcherLimits) -> (Option<Unit>, Option<Waker>) {
         let mut waiting = self.waiting.lock();
-        // One group alone is always taken, else a transaction larger than the limit could never be watched.
-        let fits = waiting.batch.is_empty() || waiting.batch.len() + part.len() <= limit;
-        if fits {
-            waiting.batch.push(Arc::clone(part));
+        let batch = &mut waiting.batch;
+        // One group alone is always taken, else a transaction larger than the limits could never be watched.
+        let refused = if batch.is_empty() {
+            None
+        } else if batch.len() + part.len() > limits.events {
+            Some((limits.events, Unit::Events))
+        } else if batch.bytes() + part.bytes() > limits.bytes {
+            Some((limits.bytes, Unit::Bytes))
         } else {
-            waiting.end = Some(End::Slow { limit });
+            None
+        };
+        match refused {
+            None => batch.push(part.clone()),
+            Some((limit, unit)) => waiting.end = Some(End::Slow { limit, unit }),
         }
-        (fits, waiting.waker.take())
+        (refused.map(|(_, unit)| unit), waiting.waker.take())
     }
 
     pub(super) fn end(&self, end: End) -> Option<Waker> {
@@ -69,7 +85,10 @@ impl Seat {
             return Poll::Ready(Ok(std::mem::take(&mut waiting.batch)));
         }
         match waiting.end {
-            Some(End::Slow { limit }) => return Poll::Ready(Err(Error::SlowWatcher { limit })),
+            Some(End::Slow { limit, unit }) => {
+                let unit = if unit == Unit::Bytes { "bytes" } else { "events" };
+                return Poll::Ready(Err(Error::SlowWatcher { limit, unit }));
+            }
             Some(End::Closed) => return Poll::Ready(Err(Error::Closed)),
             None => {}
         }

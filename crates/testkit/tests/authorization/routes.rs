@@ -147,3 +147,81 @@ async fn every_route_is_closed_without_rights_and_open_with_exactly_its_own() {
     let needless: Vec<_> = EXCEPTIONS.iter().filter(|e| wrong.iter().all(|(name, _)| name != *e)).collect();
     assert!(needless.is_empty(), "these are no exceptions any more: {needless:?}");
 }
+
+/// What would make an object, by an apply or a PUT, where there is none.
+fn making(resource: &sampan_apiserver::Resource, verb: Verb) -> Route {
+    let namespace = if resource.namespaced { "default" } else { "" };
+    let mut route = route(&resource.gvr, "", verb, namespace);
+    if verb == Verb::Patch {
+        route.path += "&fieldManager=test";
+    }
+    route
+}
+
+async fn make(server: &TestServer, route: &Route, resource: &sampan_apiserver::Resource) -> (u16, String) {
+    let object = json!({
+        "apiVersion": resource.group_version().to_string(),
+        "kind": resource.kind.as_str(),
+        "metadata": {"name": "x"},
+        // Some roles are made of nothing, and bindings of this.
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "one"},
+        "webhooks": [],
+        "spec": {"ports": [{"port": 80}]},
+    });
+    let mut object = object;
+    let has = |name: &str| resource.kind.as_str().ends_with(name);
+    let fields = object.as_object_mut().expect("it is an object");
+    fields.retain(|field, _| match field.as_str() {
+        "roleRef" => has("Binding"),
+        "webhooks" => has("WebhookConfiguration"),
+        "spec" => has("Service"),
+        _ => true,
+    });
+    let apply = route.method == Method::PATCH;
+    let content_type = if apply { "application/apply-patch+yaml" } else { "application/json" };
+    let headers = [("content-type", content_type)];
+    let reply = server.request(route.method.clone(), &route.path, &headers, object.to_string()).await;
+    let message = reply.json()["message"].as_str().unwrap_or_default().to_owned();
+    (reply.code, message)
+}
+
+#[tokio::test]
+async fn an_apply_or_a_put_that_would_create_is_refused_to_who_may_not_create() {
+    let server = TestServer::start().await;
+    let eve = server.asked_by(user("eve", &[]));
+    let role = format!("{RBAC}/clusterroles/one");
+    server.create(&format!("{RBAC}/clusterroles"), &cluster_role("one", &[])).await.ok();
+    bind(&server, "eve", "one").await;
+    let catalog = server.server().registry().catalog();
+    let (mut made, mut wrong) = ([0, 0], Vec::new());
+    for resource in catalog.resources() {
+        for (i, verb) in [Verb::Patch, Verb::Update].into_iter().enumerate() {
+            if !resource.verbs.contains(verb) || !resource.verbs.contains(Verb::Create) {
+                continue;
+            }
+            let route = making(resource, verb);
+            let allowing = |verbs: &[&str]| {
+                let (group, resource) = (resource.gvr.group.as_str(), resource.gvr.resource.as_str());
+                // Who may grant and bind anything, so that only the create is in question.
+                let verbs = [verbs, &["escalate", "bind"]].concat();
+                json!({"verbs": verbs, "apiGroups": [group], "resources": [resource]})
+            };
+            let bound = json!({"verbs": ["bind"], "apiGroups": ["*"], "resources": ["*"]});
+            let mut answers = Vec::new();
+            for verbs in [&[verb.as_str()][..], &[verb.as_str(), "create"]] {
+                server.replace(&role, &cluster_role("one", &[allowing(verbs), bound.clone()])).await.ok();
+                answers.push(make(&eve, &route, resource).await);
+            }
+            let (without, with) = (&answers[0], &answers[1]);
+            let refusal = format!("{} \"x\" is forbidden: ", resource.group_resource());
+            let created = with.0 == 201;
+            made[i] += usize::from(created);
+            let right = if created { *without == (403, refusal) } else { without == with };
+            if !right {
+                wrong.push((route.name, answers));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(made[0] > 20 && made[1] > 5, "too few kinds can be made this way: {made:?}");
+}

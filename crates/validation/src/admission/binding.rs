@@ -7,6 +7,7 @@ use super::matching::match_resources;
 use super::policy::default_matching;
 use crate::KindRules;
 use crate::look::{Errors, Look, complain, not_supported, spec_mut, strings};
+use crate::seen::Seen;
 use crate::selector::label_selector;
 use crate::strategy::{first_generation, spec_generation};
 
@@ -83,11 +84,12 @@ fn param_ref(e: &mut Errors, p: FieldPath<'_>, reference: &Value) {
 
 fn validation_actions(e: &mut Errors, p: FieldPath<'_>, actions: &[Value]) {
     const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+    let mut seen = Seen::default();
     for (i, action) in strings(actions).enumerate() {
         if !ACTIONS.contains(&action) {
             e.push(not_supported(p.index(i), action, &ACTIONS));
         }
-        if strings(&actions[..i]).any(|other| other == action) {
+        if seen.again(action) {
             e.push(FieldError::duplicate(p.index(i), action));
         }
     }

@@ -4,6 +4,7 @@ use sampan_model::name::{is_path_segment_name, is_qualified_name};
 use sampan_model::{FieldError, FieldPath, Map, Value};
 
 use crate::look::{Errors, Look, Put, complain, items_mut, not_supported, strings};
+use crate::seen::Seen;
 use crate::selector::label_selector;
 
 /// Rules are for both scopes unless they say otherwise.
@@ -138,6 +139,7 @@ pub(super) fn match_conditions(e: &mut Errors, p: FieldPath<'_>, conditions: &[V
     if conditions.len() > MOST {
         e.push(FieldError::too_many(p, conditions.len(), MOST));
     }
+    let mut seen = Seen::default();
     for (i, condition) in conditions.iter().enumerate() {
         let p = p.index(i);
         if condition.s("expression").trim().is_empty() {
@@ -149,7 +151,7 @@ pub(super) fn match_conditions(e: &mut Errors, p: FieldPath<'_>, conditions: &[V
             continue;
         }
         complain(e, p.child("name"), name, is_qualified_name(name));
-        if conditions[..i].iter().any(|other| other.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
     }

@@ -6,6 +6,7 @@ use sampan_model::{FieldError, FieldPath, Map, Value};
 use super::matching::{default_match_resources, match_conditions, match_resources};
 use crate::apps::{prepare_create, prepare_status, prepare_update};
 use crate::look::{Errors, Look, Put, complain, not_supported, one_of, spec_mut};
+use crate::seen::Seen;
 use crate::strategy::{first_generation, spec_generation};
 use crate::{KindRules, PartRules};
 
@@ -103,6 +104,7 @@ fn common(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
     }
     match_conditions(e, p.child("matchConditions"), spec.list("matchConditions"));
     let variables = spec.list("variables");
+    let mut seen = Seen::default();
     for (i, variable) in variables.iter().enumerate() {
         let p = p.child("variables");
         let p = p.index(i);
@@ -115,7 +117,7 @@ fn common(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
         if variable.s("expression").trim().is_empty() {
             e.push(FieldError::required(p.child("expression"), "expression is not specified"));
         }
-        if variables[..i].iter().any(|other| other.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
     }
@@ -170,6 +172,7 @@ pub fn validate_validating_policy(policy: &Value) -> Vec<FieldError> {
         e.push(FieldError::invalid(at, annotations.to_vec(), detail));
     }
     let name = policy.sub("metadata").s("name");
+    let mut seen = Seen::default();
     for (i, annotation) in annotations.iter().enumerate() {
         let p = at.index(i);
         let key = annotation.s("key");
@@ -181,7 +184,7 @@ pub fn validate_validating_policy(policy: &Value) -> Vec<FieldError> {
             let detail = "valueExpression is not specified";
             e.push(FieldError::required(p.child("valueExpression"), detail));
         }
-        if annotations[..i].iter().any(|other| other.s("key") == key) {
+        if seen.again(key) {
             e.push(FieldError::duplicate(p.child("key"), key));
         }
     }

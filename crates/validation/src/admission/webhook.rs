@@ -8,6 +8,7 @@ use sampan_model::{FieldError, FieldPath, Map, Value};
 use super::matching::{default_rules, match_conditions, rule};
 use crate::KindRules;
 use crate::look::{Errors, Look, Put, items_mut, one_of, strings, top};
+use crate::seen::Seen;
 use crate::selector::label_selector;
 use crate::strategy::{content_generation, first_generation};
 
@@ -60,19 +61,21 @@ pub fn validate_webhooks(configuration: &Value, old: Option<&Value>, mutating: b
     let hooks = configuration.list("webhooks");
     let before = old.map_or(&[][..], |old| old.list("webhooks"));
     let repeats = |hooks: &[Value]| {
-        (1..hooks.len()).any(|i| hooks[..i].iter().any(|h| h.s("name") == hooks[i].s("name")))
+        let mut seen = Seen::default();
+        hooks.iter().any(|hook| seen.again(hook.s("name")))
     };
     let known =
         |hook: &Value| strings(hook.list("admissionReviewVersions")).any(|v| REVIEW_VERSIONS.contains(&v));
     let unique = old.is_none() || !repeats(before);
     let recognized = old.is_none() || before.is_empty() || before.iter().all(known);
+    let mut seen = Seen::default();
     for (i, hook) in hooks.iter().enumerate() {
         let p = p.index(i);
         webhook(&mut e, p, hook, mutating);
         let versions = hook.list("admissionReviewVersions");
         review_versions(&mut e, p.child("admissionReviewVersions"), versions, recognized);
         let name = hook.s("name");
-        if unique && !name.is_empty() && hooks[..i].iter().any(|other| other.s("name") == name) {
+        if unique && !name.is_empty() && seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
     }
@@ -120,8 +123,9 @@ fn review_versions(e: &mut Errors, p: FieldPath<'_>, versions: &[Value], recogni
         e.push(FieldError::required(p, format!("must specify one of {known}")));
         return;
     }
+    let mut seen = Seen::default();
     for (i, version) in strings(versions).enumerate() {
-        if strings(&versions[..i]).any(|other| other == version) {
+        if seen.again(version) {
             e.push(FieldError::invalid(p.index(i), version, "duplicate version"));
         } else {
             for text in is_dns1035_label(version) {

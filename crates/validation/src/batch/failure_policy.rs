@@ -4,6 +4,7 @@ use sampan_model::name::is_qualified_name;
 use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::look::{Errors, Look, complain, not_supported, required_one_of};
+use crate::seen::Seen;
 
 const MOST_RULES: usize = 20;
 const MOST_VALUES: usize = 255;
@@ -84,11 +85,12 @@ fn exit_codes(e: &mut Errors, p: FieldPath<'_>, codes: &Value, spec: &Value) {
         e.push(FieldError::too_many(p, values.len(), MOST_VALUES));
     }
     let numbers: Vec<i64> = values.iter().filter_map(Value::as_i64).collect();
+    let mut seen = Seen::default();
     for (i, number) in numbers.iter().enumerate() {
         if operator == "In" && *number == 0 {
             e.push(FieldError::invalid(p.index(i), *number, "must not be 0 for the In operator"));
         }
-        if numbers[..i].contains(number) {
+        if seen.again(*number) {
             e.push(FieldError::duplicate(p.index(i), *number));
         }
     }

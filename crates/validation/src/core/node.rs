@@ -8,6 +8,7 @@ use sampan_model::{FieldError, FieldPath, Value};
 use super::pod::scheduling::EFFECTS;
 use crate::amount::resource_quantity;
 use crate::look::{Errors, Look, Put, not_supported, restore, spec_mut, strings, top};
+use crate::seen::Seen;
 use crate::selector::label_name;
 use crate::{KindRules, Params, PartRules};
 
@@ -109,8 +110,9 @@ pub fn validate_node(node: &Value) -> Vec<FieldError> {
             let detail = "may specify no more than one CIDR for each IP family";
             e.push(FieldError::invalid(p, ranges.to_vec(), detail));
         }
+        let mut seen = Seen::default();
         for (i, range) in ranges.iter().enumerate() {
-            if ranges[..i].contains(range) {
+            if seen.again(range.to_json()) {
                 e.push(FieldError::duplicate(p.index(i), range.clone()));
             }
         }
@@ -128,6 +130,7 @@ fn resources(e: &mut Errors, node: &Value) {
 }
 
 fn taints(e: &mut Errors, p: FieldPath<'_>, taints: &[Value]) {
+    let mut seen = Seen::default();
     for (i, taint) in taints.iter().enumerate() {
         let p = p.index(i);
         let (key, effect) = (taint.s("key"), taint.s("effect"));
@@ -141,7 +144,7 @@ fn taints(e: &mut Errors, p: FieldPath<'_>, taints: &[Value]) {
         } else if !EFFECTS.contains(&effect) {
             e.push(not_supported(p.child("effect"), effect, &EFFECTS));
         }
-        if taints[..i].iter().any(|t| t.s("key") == key && t.s("effect") == effect) {
+        if seen.again((key, effect)) {
             let shown = crate::look::go_struct_text([
                 ("Key", key.into()),
                 ("Value", taint.s("value").into()),
@@ -161,8 +164,9 @@ pub fn validate_node_update(new: &Value, old: &Value) -> Vec<FieldError> {
     resources(&mut e, new);
     let p = FieldPath::field("status");
     let addresses = new.sub("status").list("addresses");
+    let mut seen = Seen::default();
     for (i, address) in addresses.iter().enumerate() {
-        if addresses[..i].contains(address) {
+        if seen.again(address.to_json()) {
             e.push(FieldError::duplicate(p.child("addresses").index(i), address.clone()));
         }
     }

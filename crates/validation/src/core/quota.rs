@@ -8,6 +8,7 @@ use super::resource_name::{
 };
 use crate::amount::{quantity, resource_quantity};
 use crate::look::{Errors, IMMUTABLE, Look, complain, items_mut, restore, same, spec_mut, strings, top};
+use crate::seen::Seen;
 use crate::{KindRules, Params, PartRules};
 
 /// The rules of resource quotas.
@@ -234,6 +235,7 @@ pub fn validate_limit_range(range: &Value) -> Vec<FieldError> {
     let p = FieldPath::field("spec");
     let p = p.child("limits");
     let limits = range.sub("spec").list("limits");
+    let mut seen = Seen::default();
     for (i, limit) in limits.iter().enumerate() {
         let p = p.index(i);
         let kind = limit.s("type");
@@ -246,7 +248,7 @@ pub fn validate_limit_range(range: &Value) -> Vec<FieldError> {
             e.push(FieldError::invalid(p.child("type"), kind, detail));
         }
         complain(&mut e, p.child("type"), kind, complaints);
-        if limits[..i].iter().any(|other| other.s("type") == kind) {
+        if seen.again(kind) {
             e.push(FieldError::duplicate(p.child("type"), kind));
         }
         limit_item(&mut e, p, limit);

@@ -5,6 +5,7 @@ use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::apps::{prepare_create, prepare_status, prepare_update};
 use crate::look::{Errors, Look, Put, complain, not_supported, one_of, spec_mut, strings};
+use crate::seen::Seen;
 use crate::{KindRules, PartRules};
 
 /// The rules of flow schemas.
@@ -229,9 +230,10 @@ pub(super) fn conditions(e: &mut Errors, object: &Value) {
     let p = FieldPath::field("status");
     let p = p.child("conditions");
     let conditions = object.sub("status").list("conditions");
+    let mut seen = Seen::default();
     for (i, condition) in conditions.iter().enumerate() {
         let kind = condition.s("type");
-        if conditions[..i].iter().any(|other| other.s("type") == kind) {
+        if seen.again(kind) {
             e.push(FieldError::duplicate(p.index(i).child("type"), kind));
         }
         if kind.is_empty() {

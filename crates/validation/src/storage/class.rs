@@ -5,6 +5,7 @@ use sampan_model::{FieldError, FieldPath, Value};
 
 use crate::KindRules;
 use crate::look::{Errors, Look, Put, complain, immutable, not_supported, one_of, strings, top};
+use crate::seen::Seen;
 use crate::selector::label_name;
 
 /// The rules of storage classes.
@@ -58,29 +59,32 @@ pub fn validate_storage_class(class: &Value) -> Vec<FieldError> {
     }
     let p = FieldPath::field("allowedTopologies");
     let terms = class.list("allowedTopologies");
+    let mut terms_seen = Seen::default();
     for (i, term) in terms.iter().enumerate() {
         let p = p.index(i);
         let p = p.child("matchLabelExpressions");
         let expressions = term.list("matchLabelExpressions");
+        let mut keys = Seen::default();
         for (j, expression) in expressions.iter().enumerate() {
             let p = p.index(j);
             let key = expression.s("key");
             if expression.list("values").is_empty() {
                 e.push(FieldError::required(p.child("values"), ""));
             }
+            let mut values = Seen::default();
             for (k, value) in strings(expression.list("values")).enumerate() {
                 let p = p.child("values");
-                if strings(&expression.list("values")[..k]).any(|other| other == value) {
+                if values.again(value) {
                     e.push(FieldError::duplicate(p.index(k), value));
                 }
                 complain(e, p.index(k), value, is_valid_label_value(value));
             }
             label_name(e, p.child("key"), key);
-            if expressions[..j].iter().any(|other| other.s("key") == key) {
+            if keys.again(key) {
                 e.push(FieldError::duplicate(p.child("key"), key));
             }
         }
-        if terms[..i].contains(term) {
+        if terms_seen.again(term.to_json()) {
             e.push(FieldError::duplicate(p, ""));
         }
     }

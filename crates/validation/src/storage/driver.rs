@@ -10,6 +10,7 @@ use crate::look::{
     Errors, IMMUTABLE, Look, NEGATIVE, Put, bump_generation, complain, immutable, not_supported, same,
     spec_mut, strings,
 };
+use crate::seen::Seen;
 use crate::selector::label_selector;
 use crate::{KindRules, Params};
 
@@ -95,11 +96,12 @@ fn mutable_fields(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
     const MOST: i64 = 1 << 32;
     const LEAST_PERIOD: i64 = 10;
     let requests = spec.list("tokenRequests");
+    let mut seen = Seen::default();
     for (i, request) in requests.iter().enumerate() {
         let p = p.child("tokenRequests");
         let p = p.index(i);
         let audience = request.s("audience");
-        if requests[..i].iter().any(|other| other.s("audience") == audience) {
+        if seen.again(audience) {
             e.push(FieldError::duplicate(p.child("audience"), audience));
             continue;
         }
@@ -142,6 +144,7 @@ pub fn validate_node_drivers(node: &Value) -> Vec<FieldError> {
     let p = FieldPath::field("spec");
     let p = p.child("drivers");
     let drivers = node.sub("spec").list("drivers");
+    let mut names = Seen::default();
     for (i, driver) in drivers.iter().enumerate() {
         let p = p.index(i);
         let (name, id) = (driver.s("name"), driver.s("nodeID"));
@@ -158,13 +161,14 @@ pub fn validate_node_drivers(node: &Value) -> Vec<FieldError> {
             e.push(FieldError::invalid(p.child("allocatable").child("count"), count, NEGATIVE));
         }
         let keys = driver.list("topologyKeys");
-        for (j, key) in strings(keys).enumerate() {
-            if strings(&keys[..j]).any(|other| other == key) {
+        let mut seen = Seen::default();
+        for key in strings(keys) {
+            if seen.again(key) {
                 e.push(FieldError::duplicate(p.child("topologyKeys"), key));
             }
             complain(&mut e, p.child("topologyKeys"), key, is_qualified_name(key));
         }
-        if drivers[..i].iter().any(|other| other.s("name") == name) {
+        if names.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
     }

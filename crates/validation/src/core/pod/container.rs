@@ -10,6 +10,7 @@ use super::resources::{container_resources, is_sidecar};
 use super::security::security_context;
 use super::volume::Volumes;
 use crate::look::{Errors, Look, complain, not_supported, required_one_of};
+use crate::seen::Seen;
 
 /// What containers need to know of their pod.
 pub(crate) struct ContainerContext<'a> {
@@ -36,11 +37,12 @@ pub(crate) fn containers(e: &mut Errors, p: FieldPath<'_>, list: &[Value], cx: &
         e.push(FieldError::required(p, ""));
         return;
     }
+    let mut seen = Seen::default();
     for (i, container) in list.iter().enumerate() {
         let p = p.index(i);
         common(e, p, container, cx);
         let name = container.s("name");
-        if list[..i].iter().any(|c| c.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         if let Some(hooks) = container.opt("lifecycle") {
@@ -60,12 +62,13 @@ pub(crate) fn init_containers(
     regular: &[Value],
     cx: &ContainerContext<'_>,
 ) {
+    let mut seen: Seen<_> = regular.iter().map(|c| c.s("name")).collect();
     for (i, container) in list.iter().enumerate() {
         let at = p.index(i);
         common(e, at, container, cx);
         restart_policy(e, at, container);
         let name = container.s("name");
-        if list[..i].iter().filter(|c| !c.s("name").is_empty()).chain(regular).any(|c| c.s("name") == name) {
+        if if name.is_empty() { seen.has(&name) } else { seen.again(name) } {
             e.push(FieldError::duplicate(at.child("name"), name));
         }
         host_port_conflicts(e, p, std::iter::once((0, container)));
@@ -107,17 +110,19 @@ pub(crate) fn ephemeral_containers(
 ) {
     const REFUSED: &str = "cannot be set for an Ephemeral Container";
     let list = spec.list("ephemeralContainers");
-    let others = || spec.list("containers").iter().chain(spec.list("initContainers"));
+    let others = spec.list("containers").iter().chain(spec.list("initContainers")).map(|c| c.s("name"));
+    let others: Seen<_> = others.collect();
+    let mut seen = Seen::default();
     for (i, container) in list.iter().enumerate() {
         let p = p.index(i);
         common(e, p, container, cx);
         image_whitespace(e, p, container);
         let name = container.s("name");
-        if others().chain(&list[..i]).any(|c| c.s("name") == name) {
+        if seen.again(name) || others.has(&name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         let target = container.s("targetContainerName");
-        if !target.is_empty() && !others().any(|c| c.s("name") == target) {
+        if !target.is_empty() && !others.has(&target) {
             e.push(FieldError::not_found(p.child("targetContainerName"), target));
         }
         for field in EPHEMERAL_REFUSED.into_iter().chain(["lifecycle"]) {
@@ -174,12 +179,13 @@ fn common(e: &mut Errors, p: FieldPath<'_>, container: &Value, cx: &ContainerCon
 }
 
 fn ports(e: &mut Errors, p: FieldPath<'_>, ports: &[Value]) {
+    let mut seen = Seen::default();
     for (i, port) in ports.iter().enumerate() {
         let p = p.index(i);
         let name = port.s("name");
         if !name.is_empty() {
             let complaints = is_valid_port_name(name);
-            if complaints.is_empty() && ports[..i].iter().any(|other| other.s("name") == name) {
+            if complaints.is_empty() && seen.again(name) {
                 e.push(FieldError::duplicate(p.child("name"), name));
             }
             complain(e, p.child("name"), name, complaints);
@@ -200,7 +206,7 @@ fn host_port_conflicts<'a>(
     p: FieldPath<'_>,
     containers: impl Iterator<Item = (usize, &'a Value)>,
 ) {
-    let mut taken: Vec<(&str, &str, i64)> = Vec::new();
+    let mut taken = Seen::default();
     for (i, container) in containers {
         for (j, port) in container.list("ports").iter().enumerate() {
             let number = port.num("hostPort");
@@ -208,14 +214,12 @@ fn host_port_conflicts<'a>(
                 continue;
             }
             let key = (port.s("protocol"), port.s("hostIP"), number);
-            if taken.contains(&key) {
+            if taken.again(key) {
                 let p = p.index(i);
                 let p = p.child("ports");
                 let p = p.index(j);
                 let p = p.child("hostPort");
                 e.push(FieldError::duplicate(p, format!("{}/{}/{number}", key.0, key.1)));
-            } else {
-                taken.push(key);
             }
         }
     }
@@ -227,9 +231,10 @@ pub(crate) fn pull_policy(e: &mut Errors, p: FieldPath<'_>, policy: &str) {
 }
 
 fn resize_policy(e: &mut Errors, p: FieldPath<'_>, policies: &[Value], pod_restart_policy: &str) {
+    let mut seen = Seen::default();
     for (i, policy) in policies.iter().enumerate() {
         let (resource, restart) = (policy.s("resourceName"), policy.s("restartPolicy"));
-        if policies[..i].iter().any(|other| other.s("resourceName") == resource) {
+        if seen.again(resource) {
             e.push(FieldError::duplicate(p.index(i), resource));
         }
         required_one_of(e, p, resource, &["cpu", "memory"]);

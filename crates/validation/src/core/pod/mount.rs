@@ -5,10 +5,14 @@ use sampan_model::{FieldError, FieldPath, Value};
 use super::paths::{has_backsteps, local_descending_path};
 use super::volume::Volumes;
 use crate::look::{Errors, Look, not_supported};
+use crate::seen::Seen;
 
 /// `volumeMounts` of a container.
 pub(crate) fn volume_mounts(e: &mut Errors, p: FieldPath<'_>, container: &Value, volumes: &Volumes<'_>) {
     let (mounts, devices) = (container.list("volumeMounts"), container.list("volumeDevices"));
+    let device_names: Seen<_> = devices.iter().map(|d| d.s("name")).collect();
+    let device_paths: Seen<_> = devices.iter().map(|d| d.s("devicePath")).collect();
+    let mut paths = Seen::default();
     for (i, mount) in mounts.iter().enumerate() {
         let at = p.index(i);
         let (name, path) = (mount.s("name"), mount.s("mountPath"));
@@ -22,14 +26,14 @@ pub(crate) fn volume_mounts(e: &mut Errors, p: FieldPath<'_>, container: &Value,
         if path.is_empty() {
             e.push(FieldError::required(at.child("mountPath"), ""));
         }
-        if mounts[..i].iter().any(|other| other.s("mountPath") == path) {
+        if paths.again(path) {
             e.push(FieldError::invalid(at.child("mountPath"), path, "must be unique"));
         }
-        if devices.iter().any(|d| d.s("name") == name) {
+        if device_names.has(&name) {
             let detail = "must not already exist in volumeDevices";
             e.push(FieldError::invalid(at.child("name"), name, detail));
         }
-        if devices.iter().any(|d| d.s("devicePath") == path) {
+        if device_paths.has(&path) {
             let detail = "must not already exist as a path in volumeDevices";
             e.push(FieldError::invalid(at.child("mountPath"), path, detail));
         }
@@ -86,12 +90,16 @@ pub(crate) fn volume_devices(
     mounts: &[Value],
     volumes: &Volumes<'_>,
 ) {
+    let mount_names: Seen<_> = mounts.iter().map(|m| m.s("name")).collect();
+    let mount_paths: Seen<_> = mounts.iter().map(|m| m.s("mountPath")).collect();
+    let mut names = Seen::default();
+    let mut paths = Seen::default();
     for (i, device) in devices.iter().enumerate() {
         let p = p.index(i);
         let (name, path) = (device.s("name"), device.s("devicePath"));
         if name.is_empty() {
             e.push(FieldError::required(p.child("name"), ""));
-        } else if devices[..i].iter().any(|d| d.s("name") == name) {
+        } else if names.again(name) {
             e.push(FieldError::invalid(p.child("name"), name, "must be unique"));
         }
         match volumes.get(name) {
@@ -106,17 +114,17 @@ pub(crate) fn volume_devices(
         if path.is_empty() {
             e.push(FieldError::required(p.child("devicePath"), ""));
         }
-        if !has_backsteps(path) && devices[..i].iter().any(|d| d.s("devicePath") == path) {
+        if !has_backsteps(path) && paths.again(path) {
             e.push(FieldError::invalid(p.child("devicePath"), path, "must be unique"));
         }
         if has_backsteps(path) {
             let detail = "can not contain backsteps ('..')";
             e.push(FieldError::invalid(p.child("devicePath"), path, detail));
         }
-        if mounts.iter().any(|m| m.s("name") == name) {
+        if mount_names.has(&name) {
             e.push(FieldError::invalid(p.child("name"), name, "must not already exist in volumeMounts"));
         }
-        if mounts.iter().any(|m| m.s("mountPath") == path) {
+        if mount_paths.has(&path) {
             let detail = "must not already exist as a path in volumeMounts";
             e.push(FieldError::invalid(p.child("devicePath"), path, detail));
         }

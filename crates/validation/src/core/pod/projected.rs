@@ -6,6 +6,7 @@ use super::env::{FILE_FIELDS, field_ref, resource_field_ref};
 use super::paths::local_non_reserved_path;
 use crate::certificates::signer_name;
 use crate::look::{Errors, Look};
+use crate::seen::Seen;
 use crate::selector::label_selector;
 
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -77,18 +78,16 @@ fn downward_api_file(e: &mut Errors, p: FieldPath<'_>, file: &Value) {
 
 pub(crate) fn projected_volume(e: &mut Errors, p: FieldPath<'_>, source: &Value) {
     mode(e, p.child("defaultMode"), source.opt_num("defaultMode"));
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths = Seen::default();
     for (i, source) in source.list("sources").iter().enumerate() {
         projection(e, p, p.child("sources").index(i), source, &mut paths);
     }
 }
 
 /// Notes a path; a second file of that path is an error of `shown`.
-fn claim<'a>(e: &mut Errors, p: FieldPath<'_>, paths: &mut Vec<&'a str>, path: &'a str, shown: &str) {
-    if paths.contains(&path) {
+fn claim<'a>(e: &mut Errors, p: FieldPath<'_>, paths: &mut Seen<&'a str>, path: &'a str, shown: &str) {
+    if paths.again(path) {
         e.push(FieldError::invalid(p, shown, "conflicting duplicate paths"));
-    } else {
-        paths.push(path);
     }
 }
 
@@ -97,7 +96,7 @@ fn projection<'a>(
     volume: FieldPath<'_>,
     p: FieldPath<'_>,
     source: &'a Value,
-    paths: &mut Vec<&'a str>,
+    paths: &mut Seen<&'a str>,
 ) {
     let mut found = 0;
     for kind in ["secret", "configMap"] {
@@ -194,7 +193,7 @@ fn pod_certificate<'a>(
     volume: FieldPath<'_>,
     p: FieldPath<'_>,
     certificate: &'a Value,
-    paths: &mut Vec<&'a str>,
+    paths: &mut Seen<&'a str>,
 ) {
     const KEY_TYPES: [&str; 6] = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
     signer_name(e, p.child("signerName"), certificate.s("signerName"));

@@ -1,6 +1,7 @@
 //! What containers and pods ask for, and what they may use at most.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use sampan_model::name::is_dns1123_label;
 use sampan_model::{FieldError, FieldPath, Quantity, Value};
@@ -10,6 +11,7 @@ use crate::core::resource_name::{
     container_resource_name, is_huge_page, is_overcommit_allowed, pod_resource_name,
 };
 use crate::look::{Errors, Look, complain};
+use crate::seen::Seen;
 
 /// `resources` of a container.
 pub(crate) fn container_resources(e: &mut Errors, p: FieldPath<'_>, resources: &Value, claims: &[Value]) {
@@ -85,8 +87,14 @@ fn huge_pages(e: &mut Errors, p: FieldPath<'_>, name: &str, amount: &Value) -> b
     true
 }
 
+/// So many errors list all names that there are; a longer list of errors would grow with the product of both.
+const MOST_LISTS: usize = 32;
+
 fn claim_names(e: &mut Errors, p: FieldPath<'_>, used: &[Value], claims: &[Value]) {
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let known: Seen<_> = claims.iter().map(|c| c.s("name")).collect();
+    // The requests of each claim that were used so far.
+    let mut seen: HashMap<&str, Seen<&str>> = HashMap::new();
+    let mut lists = 0;
     for (i, claim) in used.iter().enumerate() {
         let p = p.index(i);
         let (name, request) = (claim.s("name"), claim.s("request"));
@@ -94,23 +102,29 @@ fn claim_names(e: &mut Errors, p: FieldPath<'_>, used: &[Value], claims: &[Value
             e.push(FieldError::required(p, ""));
             continue;
         }
-        if seen.contains(&(name, "")) {
+        let requests = seen.entry(name).or_default();
+        if requests.has(&"") {
             e.push(FieldError::duplicate(p, name));
         } else {
             if !request.is_empty() {
                 complain(e, p.child("request"), request, is_dns1123_label(request));
             }
-            if seen.contains(&(name, request)) {
+            let others = requests.len();
+            if requests.again(request) {
                 e.push(FieldError::duplicate(p, format!("{name}/{request}")));
             } else if request.is_empty() {
-                for _ in seen.iter().filter(|(other, _)| *other == name) {
+                for _ in 0..others {
                     e.push(FieldError::duplicate(p, name));
                 }
             }
-            seen.push((name, request));
         }
-        if !claims.iter().any(|c| c.s("name") == name) {
+        if !known.has(&name) {
             let mut error = FieldError::not_found(p, name);
+            lists += 1;
+            if lists > MOST_LISTS {
+                e.push(error);
+                continue;
+            }
             let mut names: Vec<&str> = claims.iter().map(|c| c.s("name")).filter(|n| !n.is_empty()).collect();
             names.sort_unstable();
             names.dedup();

@@ -7,6 +7,7 @@ use sampan_model::name::{
 use sampan_model::{FieldError, FieldPath, Map, Value};
 
 use crate::look::{Errors, Look, NOT_POSITIVE, complain, not_supported, one_of, strings};
+use crate::seen::Seen;
 use crate::selector::{label_name, label_selector};
 
 /// The effects of taints.
@@ -98,10 +99,10 @@ fn spread_label_keys(e: &mut Errors, p: FieldPath<'_>, constraint: &Value) {
     if selector.is_null() {
         e.push(FieldError::forbidden(p, "must not be specified when labelSelector is not set"));
     }
+    let asked: Seen<_> = selector.list("matchExpressions").iter().map(|r| r.s("key")).collect();
     for (i, key) in strings(keys).enumerate() {
         label_name(e, p.index(i), key);
-        let selected = selector.map("matchLabels").is_some_and(|m| m.contains_key(key))
-            || selector.list("matchExpressions").iter().any(|r| r.s("key") == key);
+        let selected = selector.map("matchLabels").is_some_and(|m| m.contains_key(key)) || asked.has(&key);
         if selected {
             let detail = "exists in both matchLabelKeys and labelSelector";
             e.push(FieldError::invalid(p.index(i), key, detail));
@@ -119,10 +120,11 @@ pub(crate) fn readiness_gates(e: &mut Errors, p: FieldPath<'_>, gates: &[Value])
 
 /// `spec.schedulingGates`
 pub(crate) fn scheduling_gates(e: &mut Errors, p: FieldPath<'_>, gates: &[Value]) {
+    let mut seen = Seen::default();
     for (i, gate) in gates.iter().enumerate() {
         let name = gate.s("name");
         complain(e, p.index(i), name, is_qualified_name(name));
-        if gates[..i].iter().any(|g| g.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.index(i), name));
         }
     }
@@ -130,12 +132,13 @@ pub(crate) fn scheduling_gates(e: &mut Errors, p: FieldPath<'_>, gates: &[Value]
 
 /// `spec.resourceClaims`
 pub(crate) fn resource_claims(e: &mut Errors, p: FieldPath<'_>, claims: &[Value]) {
+    let mut seen = Seen::default();
     for (i, claim) in claims.iter().enumerate() {
         let p = p.index(i);
         let name = claim.s("name");
         if name.is_empty() {
             e.push(FieldError::required(p.child("name"), ""));
-        } else if claims[..i].iter().any(|c| c.s("name") == name) {
+        } else if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         } else {
             complain(e, p.child("name"), name, is_dns1123_label(name));

@@ -6,6 +6,7 @@ use sampan_model::{FieldError, FieldPath, Value};
 use super::paths::local_descending_path;
 use super::windows;
 use crate::look::{Errors, Look, not_supported, one_of, strings};
+use crate::seen::Seen;
 
 fn user_id(e: &mut Errors, p: FieldPath<'_>, id: Option<i64>) {
     for (id, text) in id.into_iter().flat_map(|id| is_valid_user_id(id).into_iter().map(move |t| (id, t))) {
@@ -144,6 +145,7 @@ pub(crate) fn pod_security_context(e: &mut Errors, p: FieldPath<'_>, spec: &Valu
 
 fn sysctls(e: &mut Errors, p: FieldPath<'_>, sysctls: &[Value], spec: &Value) {
     const RULE: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+    let mut seen = Seen::default();
     for (i, sysctl) in sysctls.iter().enumerate() {
         let p = p.index(i);
         let p = p.child("name");
@@ -152,7 +154,7 @@ fn sysctls(e: &mut Errors, p: FieldPath<'_>, sysctls: &[Value], spec: &Value) {
             e.push(FieldError::required(p, ""));
         } else if !is_sysctl_name(name) {
             e.push(FieldError::invalid(p, name, RULE));
-        } else if sysctls[..i].iter().any(|s| s.s("name") == name) {
+        } else if seen.again(name) {
             e.push(FieldError::duplicate(p, name));
         }
         let dotted = name.replace('/', ".");

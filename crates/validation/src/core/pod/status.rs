@@ -12,6 +12,7 @@ use super::scheduling::ip;
 use super::update::annotation_updates;
 use crate::Params;
 use crate::look::{Errors, Look, complain, immutable, items_mut, not_supported, restore, top};
+use crate::seen::Seen;
 
 /// Through `status` the spec, the owners and the deletion stay as they are; what was observed is not forgotten.
 pub fn prepare_pod_status(pod: &mut Value, old: &Value, _: &Params<'_>) {
@@ -144,14 +145,16 @@ fn transitions(e: &mut Errors, p: FieldPath<'_>, status: &Value, old: &Value) {
 
 fn claim_statuses(e: &mut Errors, p: FieldPath<'_>, status: &Value, spec: &Value) {
     let statuses = status.list("resourceClaimStatuses");
+    let claims: Seen<_> = spec.list("resourceClaims").iter().map(|c| c.s("name")).collect();
+    let mut seen = Seen::default();
     for (i, claim) in statuses.iter().enumerate() {
         let p = p.index(i);
         let name = claim.s("name");
-        if !spec.list("resourceClaims").iter().any(|c| c.s("name") == name) {
+        if !claims.has(&name) {
             let detail = "must match the name of an entry in `spec.resourceClaims`";
             e.push(FieldError::invalid(p.child("name"), name, detail));
         }
-        if statuses[..i].iter().any(|c| c.s("name") == name) {
+        if seen.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         if let Some(object) = claim.opt_s("resourceClaimName") {
@@ -177,8 +180,9 @@ fn addresses(e: &mut Errors, p: FieldPath<'_>, list: &[Value]) {
         let detail = "may specify no more than one IP for each IP family";
         e.push(FieldError::invalid(p, list.to_vec(), detail));
     }
+    let mut seen = Seen::default();
     for (i, address) in list.iter().enumerate() {
-        if list[..i].iter().any(|a| a.s("ip") == address.s("ip")) {
+        if seen.again(address.s("ip")) {
             e.push(FieldError::duplicate(p.index(i), address.clone()));
         }
     }
@@ -230,13 +234,14 @@ fn allocated(e: &mut Errors, p: FieldPath<'_>, status: &Value, containers: &[Val
             }
         }
         let list = resource.list("resources");
+        let mut seen = Seen::default();
         for (j, device) in list.iter().enumerate() {
             let p = p.child("resources");
             let p = p.index(j);
             if !HEALTH.contains(&device.s("health")) {
                 e.push(not_supported(p.child("health"), device.s("health"), &HEALTH));
             }
-            if list[..j].iter().any(|d| d.s("resourceID") == device.s("resourceID")) {
+            if seen.again(device.s("resourceID")) {
                 e.push(FieldError::duplicate(p.child("resourceID"), device.s("resourceID")));
             }
         }

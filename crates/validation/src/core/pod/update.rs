@@ -9,6 +9,7 @@ use super::{meta_and_spec, raise_generation, scheduling};
 use crate::Params;
 use crate::diff::diff;
 use crate::look::{Errors, Look, restore, same, top};
+use crate::seen::Seen;
 
 const UPDATABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -187,12 +188,11 @@ fn added_tolerations(e: &mut Errors, p: FieldPath<'_>, new: &[Value], old: &[Val
     let without_seconds = |t: &Value| {
         let mut t = t.clone();
         top(&mut t).remove("tolerationSeconds");
-        t
+        t.to_json()
     };
+    let kept: Seen<String> = new.iter().map(without_seconds).collect();
     for toleration in old {
-        let kept =
-            new.contains(toleration) || new.iter().any(|n| without_seconds(n) == without_seconds(toleration));
-        if !kept {
+        if !kept.has(&without_seconds(toleration)) {
             let detail = "existing toleration can not be modified except its tolerationSeconds";
             e.push(FieldError::forbidden(p, detail));
             return;
@@ -202,9 +202,10 @@ fn added_tolerations(e: &mut Errors, p: FieldPath<'_>, new: &[Value], old: &[Val
 }
 
 fn lifted_gates(e: &mut Errors, p: FieldPath<'_>, new: &[Value], old: &[Value]) {
+    let old: Seen<_> = old.iter().map(|g| g.s("name")).collect();
     for (i, gate) in new.iter().enumerate() {
         let name = gate.s("name");
-        if !old.iter().any(|g| g.s("name") == name) {
+        if !old.has(&name) {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
             e.push(FieldError::forbidden(p.index(i).child("name"), detail));
         }

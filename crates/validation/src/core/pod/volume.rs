@@ -1,5 +1,7 @@
 //! The volumes of a pod: exactly one source each, and names that containers can mount.
 
+use std::collections::HashMap;
+
 use sampan_model::name::{is_dns1123_label, name_is_dns_subdomain};
 use sampan_model::{FieldError, FieldPath, Value};
 
@@ -7,15 +9,16 @@ use super::projected::{config_map_volume, downward_api_volume, projected_volume,
 use super::volume_source::{self as source, Owner};
 use crate::amount::quantity;
 use crate::look::{Errors, Look, complain};
+use crate::seen::Seen;
 
 /// The volumes of a pod that are sound, by name.
 #[derive(Default)]
-pub(crate) struct Volumes<'a>(Vec<(&'a str, &'a Value)>);
+pub(crate) struct Volumes<'a>(HashMap<&'a str, &'a Value>);
 
 impl<'a> Volumes<'a> {
     /// The volume of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
-        self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+        self.0.get(name).copied()
     }
 }
 
@@ -70,7 +73,9 @@ pub(crate) fn volumes<'a>(
     list: &'a [Value],
     cx: VolumeContext<'_>,
 ) -> Volumes<'a> {
-    let mut sound = Volumes(Vec::with_capacity(list.len()));
+    let mut sound = Volumes(HashMap::with_capacity(list.len()));
+    let ephemeral = list.iter().filter(|v| v.has("ephemeral")).map(|v| v.s("name"));
+    let ephemeral: Seen<_> = ephemeral.collect();
     for (i, volume) in list.iter().enumerate() {
         let p = p.index(i);
         let before = e.len();
@@ -85,7 +90,7 @@ pub(crate) fn volumes<'a>(
             e.push(FieldError::duplicate(p.child("name"), name));
         }
         if e.len() == before {
-            sound.0.push((name, volume));
+            sound.0.insert(name, volume);
         }
         if let Some(claim) = volume.opt("persistentVolumeClaim") {
             let claim_name = claim.s("claimName");
@@ -93,7 +98,7 @@ pub(crate) fn volumes<'a>(
                 && claim_name
                     .strip_prefix(cx.pod_name)
                     .and_then(|rest| rest.strip_prefix('-'))
-                    .is_some_and(|rest| list.iter().any(|v| v.has("ephemeral") && v.s("name") == rest));
+                    .is_some_and(|rest| ephemeral.has(&rest));
             if created {
                 e.push(FieldError::invalid(
                     p.child("persistentVolumeClaim").child("claimName"),

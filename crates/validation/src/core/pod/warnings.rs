@@ -1,5 +1,7 @@
 //! What a pod or a template says that has a better way, or no effect.
 
+use std::collections::HashMap;
+
 use sampan_model::name::is_dns1123_label;
 use sampan_model::{FieldPath, Value};
 
@@ -7,6 +9,7 @@ use super::annotations::{APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD};
 use super::visit_containers;
 use crate::amount::{is_fractional, quantity};
 use crate::look::{Look, annotation};
+use crate::seen::Seen;
 
 const VOLUMES: [(&str, &str, &str); 9] = [
     ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
@@ -213,6 +216,7 @@ fn volumes(w: &mut Vec<String>, at: FieldPath<'_>, volumes: &[Value]) {
     if tokens.is_empty() {
         return;
     }
+    let tokens: Seen<_> = tokens.into_iter().collect();
     for (i, source) in sources() {
         let at = at.index(i);
         let at = at.child("projected");
@@ -222,14 +226,14 @@ fn volumes(w: &mut Vec<String>, at: FieldPath<'_>, volumes: &[Value]) {
         {
             for (j, item) in source.sub(kind).list("items").iter().enumerate() {
                 let path = item.s("path");
-                if tokens.contains(&path) {
+                if tokens.has(&path) {
                     let at = at.child(shown);
                     w.push(format!("{}: has duplicated path with ServiceAccountToken {path:?}", at.index(j)));
                 }
             }
         }
         let path = source.sub("clusterTrustBundle").s("path");
-        if source.has("clusterTrustBundle") && tokens.contains(&path) {
+        if source.has("clusterTrustBundle") && tokens.has(&path) {
             let at = at.child("ClusterTrustBundle");
             w.push(format!("{at}: has duplicated path with ServiceAccountToken {path:?}"));
         }
@@ -237,9 +241,10 @@ fn volumes(w: &mut Vec<String>, at: FieldPath<'_>, volumes: &[Value]) {
 }
 
 fn twice(w: &mut Vec<String>, at: FieldPath<'_>, list: &[Value], field: &str) {
+    let mut seen = Seen::default();
     for (i, item) in list.iter().enumerate() {
         let value = item.s(field);
-        if list[..i].iter().any(|other| other.s(field) == value) {
+        if seen.again(value) {
             w.push(format!("{}: duplicate {field} {value:?}", at.index(i).child(field)));
         }
     }
@@ -253,9 +258,10 @@ fn fractional(w: &mut Vec<String>, at: FieldPath<'_>, amount: &Value) {
 }
 
 fn env(w: &mut Vec<String>, at: FieldPath<'_>, vars: &[Value]) {
+    let mut seen = Seen::default();
     for (i, var) in vars.iter().enumerate() {
         let name = var.s("name");
-        if !vars[..i].iter().any(|other| other.s("name") == name) {
+        if !seen.again(name) {
             continue;
         }
         let reference = format!("$({name})");
@@ -269,8 +275,11 @@ fn env(w: &mut Vec<String>, at: FieldPath<'_>, vars: &[Value]) {
     }
 }
 
+/// So many warnings are enough: a client is shown 4 KiB of them, and ports are compared in pairs.
+const MOST_WARNINGS: usize = 1000;
+
 fn ports(w: &mut Vec<String>, at: FieldPath<'_>, spec: &Value) {
-    let mut seen: Vec<(&Value, String)> = Vec::new();
+    let mut seen: HashMap<(i64, &str), Vec<(&Value, String)>> = HashMap::new();
     visit_containers(spec, at, &mut |container, p| {
         for (i, port) in container.list("ports").iter().enumerate() {
             let (ip, host) = (port.s("hostIP"), port.num("hostPort"));
@@ -284,12 +293,11 @@ fn ports(w: &mut Vec<String>, at: FieldPath<'_>, spec: &Value) {
                     port.s("protocol")
                 ));
             }
-            for (other, place) in &seen {
-                if other.num("containerPort") != port.num("containerPort")
-                    || other.s("protocol") != port.s("protocol")
-                {
-                    continue;
-                }
+            if w.len() > MOST_WARNINGS {
+                return;
+            }
+            let equals = seen.entry((port.num("containerPort"), port.s("protocol"))).or_default();
+            for (other, place) in &*equals {
                 let (other_ip, other_host) = (other.s("hostIP"), other.num("hostPort"));
                 if ip == other_ip && host == other_host {
                     w.push(format!("{p}: duplicate port definition with {place}"));
@@ -299,7 +307,7 @@ fn ports(w: &mut Vec<String>, at: FieldPath<'_>, spec: &Value) {
                     w.push(format!("{p}: dangerously ambiguous port definition with {place}"));
                 }
             }
-            seen.push((port, p.to_string()));
+            equals.push((port, p.to_string()));
         }
     });
 }

@@ -13,6 +13,7 @@ use crate::core::endpoints::non_special_ip;
 use crate::core::pod::container::PROTOCOLS;
 use crate::core::pod::probe::{port_num, port_num_or_name};
 use crate::look::{Errors, Look, annotation, complain, not_supported, one_of, required_one_of, strings};
+use crate::seen::Seen;
 use crate::selector;
 
 /// What is wrong with a service.
@@ -35,8 +36,9 @@ pub fn validate_service(service: &Value) -> Vec<FieldError> {
         "ExternalName" => external_name(e, p, spec),
         _ => {}
     }
+    let mut names = Seen::default();
     for (i, port) in ports.iter().enumerate() {
-        service_port(e, p.child("ports").index(i), port, ports, i);
+        service_port(e, p.child("ports").index(i), port, ports.len() == 1, &mut names);
     }
     selector::labels(e, p.child("selector"), spec.sub("selector"));
     session_affinity(e, p, spec);
@@ -94,15 +96,22 @@ fn external_name(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
     }
 }
 
-fn service_port(e: &mut Errors, p: FieldPath<'_>, port: &Value, all: &[Value], i: usize) {
+/// `names` are those of the ports before it.
+fn service_port<'a>(
+    e: &mut Errors,
+    p: FieldPath<'_>,
+    port: &'a Value,
+    is_only: bool,
+    names: &mut Seen<&'a str>,
+) {
     let name = port.s("name");
     if name.is_empty() {
-        if all.len() > 1 {
+        if !is_only {
             e.push(FieldError::required(p.child("name"), ""));
         }
     } else {
         complain(e, p.child("name"), name, is_dns1123_label(name));
-        if all[..i].iter().any(|other| other.s("name") == name) {
+        if names.again(name) {
             e.push(FieldError::duplicate(p.child("name"), name));
         }
     }
@@ -159,11 +168,12 @@ fn cluster_ips(e: &mut Errors, p: FieldPath<'_>, spec: &Value) {
         }
         _ => {}
     }
+    let mut seen = Seen::default();
     for (i, family) in strings(families).enumerate() {
         if !["IPv4", "IPv6"].contains(&family) {
             e.push(not_supported(families_at.index(i), family, &["IPv4", "IPv6"]));
         }
-        if strings(&families[..i]).any(|other| other == family) {
+        if seen.again(family) {
             e.push(FieldError::duplicate(families_at.index(i), family));
         }
     }
@@ -214,18 +224,16 @@ fn port_conflicts(e: &mut Errors, p: FieldPath<'_>, ports: &[Value], kind: &str)
             e.push(FieldError::forbidden(p.index(i).child("nodePort"), detail));
         }
     }
-    let taken = |i: usize, field: &str| {
-        let key = |port: &Value| (port.s("protocol").to_owned(), port.num(field));
-        ports[..i].iter().any(|other| key(other) == key(&ports[i]))
-    };
+    let mut taken = Seen::default();
     for (i, port) in ports.iter().enumerate() {
         let number = port.num("nodePort");
-        if number != 0 && taken(i, "nodePort") {
+        if number != 0 && taken.again((port.s("protocol"), number)) {
             e.push(FieldError::duplicate(p.index(i).child("nodePort"), number));
         }
     }
+    let mut taken = Seen::default();
     for (i, port) in ports.iter().enumerate() {
-        if taken(i, "port") {
+        if taken.again((port.s("protocol"), port.num("port"))) {
             let shown = crate::look::go_struct_text([
                 ("Name", "".into()),
                 ("Protocol", port.s("protocol").into()),
