@@ -22,11 +22,8 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-<<<<<<< HEAD
-use prometheus_client::registry::Registry;
-=======
 use arc_swap::ArcSwap;
->>>>>>> s1
+use prometheus_client::registry::Registry;
 use sampan_apiserver::Resource;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::server::{Config, Server};
@@ -211,18 +208,13 @@ async fn serve(
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
     gathering.abort();
-<<<<<<< HEAD
     keeping.iter().for_each(tokio::task::JoinHandle::abort);
-    let ended = listening.await.context("the listener has panicked")?;
-=======
-    keeping.abort();
     let ended = match failed {
         None => listening.await.context("the listener has panicked"),
         Some(ended) => {
             ended.context("the listener has panicked").and_then(|()| Err(anyhow!("the listener has ended")))
         }
     };
->>>>>>> s1
     if let Some(audit) = audit {
         audit.shut_down().await;
     }

@@ -5,11 +5,7 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 use sampan_auth::authentication::jwt::SigningKey;
 use sampan_auth::authentication::service_account::{
-<<<<<<< HEAD
-    AccountTokens, Issuer, KeyRing, Keys, LegacyTokens, last_used,
-=======
-    AccountTokens, Issuer, KeyRing, Keys, LegacyMetrics, LegacyTokens,
->>>>>>> s1
+    AccountTokens, Issuer, KeyRing, Keys, LegacyMetrics, LegacyTokens, last_used,
 };
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::Tokens;
@@ -39,7 +35,6 @@ impl Credentials {
         let issuers = audiences.clone();
         let accounts =
             AccountTokens::new(keys.clone(), issuers, audiences.clone(), stored.clone(), Timestamp::now);
-<<<<<<< HEAD
         let (uses, told) = last_used::channel();
         let legacy = LegacyTokens {
             keys: keys.clone(),
@@ -47,11 +42,8 @@ impl Credentials {
             stored,
             uses,
             clock: Timestamp::now,
+            metrics: LegacyMetrics::default(),
         };
-=======
-        let metrics = LegacyMetrics::default();
-        let legacy = LegacyTokens { keys: keys.clone(), audiences: audiences.clone(), stored, metrics };
->>>>>>> s1
         let tokens = Tokens::new(vec![Arc::new(legacy), Arc::new(accounts)], audiences.clone());
         let issuer = Issuer {
             keys,

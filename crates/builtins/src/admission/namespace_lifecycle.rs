@@ -20,11 +20,7 @@ impl Rule for NamespaceLifecycle {
         match verb {
             // Whether a namespace is there is not for whoever asks about access to know.
             Verb::Create if is(cx, "authorization.k8s.io", "localsubjectaccessreviews") => false,
-<<<<<<< HEAD
-            Verb::Create => cx.resource.namespaced && cx.subresource.is_empty(),
-=======
             Verb::Create | Verb::Update => cx.resource.namespaced,
->>>>>>> s1
             Verb::Delete => is(cx, "", "namespaces"),
             _ => false,
         }

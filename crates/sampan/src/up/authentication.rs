@@ -23,12 +23,8 @@ use sampan_auth::authentication::oidc::Issuers;
 use sampan_auth::authentication::published::Published;
 use sampan_auth::authentication::request_header::{Headers, RequestHeader};
 use sampan_auth::authentication::service_account::{
-<<<<<<< HEAD
-    AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyTokens,
-    last_used::{self, Told, Uses},
-=======
     AccountTokens, Configuration, Issuer, KEYS_PATH, KeySet, Keys, LegacyMetrics, LegacyTokens,
->>>>>>> s1
+    last_used::{self, Told, Uses},
 };
 use sampan_auth::authentication::stored::Stored;
 use sampan_auth::authentication::token::{Bearer, ForApi, TokenAuthenticator, Tokens, WebSocketProtocol};
@@ -39,7 +35,7 @@ use sampan_auth::webhook_client::{Backoff, Kubeconfig, WebhookClient};
 use sampan_store::Store;
 
 use self::files::{read, read_bytes};
-use super::certificates::Trusted;
+use super::certificates::{ReadFile, Trusted};
 use crate::cli::{self, WebhookVersion};
 use crate::pki::Pki;
 
@@ -58,17 +54,12 @@ pub(super) struct Setup {
     pub(super) issuer: Arc<Issuer>,
     /// The documents by which others check those.
     pub(super) pages: Vec<Arc<dyn Page>>,
-<<<<<<< HEAD
-    /// The authorities that clients are told of.
-    pub(super) authority_names: Vec<rustls::DistinguishedName>,
+    /// The authorities of clients and proxies, whose files are followed.
+    pub(super) trusted: Trusted,
     /// Uses of tokens in secrets, to be written down.
     pub(super) told: Told,
     /// What others who are to believe this server's clients and proxies must know.
     pub(super) published: Published,
-=======
-    /// The authorities of clients and proxies, whose files are followed.
-    pub(super) trusted: Trusted,
->>>>>>> s1
     /// The key of those tokens, if it is still to be made.
     pub(super) account_key: account_key::Pending,
 }
@@ -99,14 +90,10 @@ impl Setup {
         let texts: Vec<Vec<u8>> = own.chain(further.clone()).collect();
         let clients = Authorities::from_pem(texts.iter().map(Vec::as_slice))
             .context("the authorities of client certificates (--client-ca-file) cannot be used")?;
-<<<<<<< HEAD
-        let mut authority_names = clients.names().to_vec();
-        let published = published(&texts.concat(), &options.request_header)?;
-=======
         let mut trusted = Trusted::default();
         let client_file = options.client_ca_file.clone().zip(further);
         trusted.add(&clients, pki.authority().as_bytes(), client_file);
->>>>>>> s1
+        let published = published(&texts.concat(), &options.request_header)?;
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
         if let Some((proxy, file)) = request_header(&options.request_header)? {
             trusted.add(&proxy.authorities, &[], Some(file));
@@ -122,13 +109,9 @@ impl Setup {
             tokens,
             pages: pages(&issuer, keys, accounts.jwks_uri.as_deref(), url),
             issuer: Arc::new(issuer),
-<<<<<<< HEAD
-            authority_names,
+            trusted,
             told,
             published,
-=======
-            trusted,
->>>>>>> s1
             account_key,
         })
     }
@@ -154,12 +137,9 @@ fn tokens(
         keys: keys.clone(),
         audiences: audiences.clone(),
         stored: stored.clone(),
-<<<<<<< HEAD
         uses,
         clock: Timestamp::now,
-=======
         metrics: LegacyMetrics::default(),
->>>>>>> s1
     }));
     all.push(Arc::new(AccountTokens::new(
         keys.clone(),
@@ -227,7 +207,6 @@ fn pages(issuer: &Issuer, keys: Keys, jwks_uri: Option<&str>, url: &str) -> Vec<
     vec![Arc::new(configuration), Arc::new(KeySet(keys))]
 }
 
-<<<<<<< HEAD
 fn published(client_authorities: &[u8], options: &cli::RequestHeader) -> Result<Published> {
     let client_authorities = String::from_utf8_lossy(client_authorities).into_owned();
     let Some(path) = &options.proxy_ca_file else {
@@ -244,11 +223,8 @@ fn published(client_authorities: &[u8], options: &cli::RequestHeader) -> Result<
     })
 }
 
-fn request_header(options: &cli::RequestHeader) -> Result<Option<RequestHeader>> {
-=======
 /// The proxy that is believed, with the file of its authorities.
-fn request_header(options: &cli::RequestHeader) -> Result<Option<(RequestHeader, (PathBuf, Vec<u8>))>> {
->>>>>>> s1
+fn request_header(options: &cli::RequestHeader) -> Result<Option<(RequestHeader, ReadFile)>> {
     let Some(path) = &options.proxy_ca_file else { return Ok(None) };
     let text = read_bytes(path)?;
     let authorities = Authorities::from_pem([text.as_slice()])

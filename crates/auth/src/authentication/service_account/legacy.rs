@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-<<<<<<< HEAD
 use jiff::Timestamp;
-=======
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
->>>>>>> s1
 use sampan_apiserver::User;
 use sampan_apiserver::chain::authentication::{Notes, Rejected};
 use sampan_apiserver::user::{service_account_groups, service_account_user, split_service_account};
@@ -38,12 +35,10 @@ pub struct LegacyTokens {
     pub audiences: Vec<String>,
     /// Where accounts and secrets are.
     pub stored: Stored,
-<<<<<<< HEAD
     /// Who is told of the use of a secret.
     pub uses: Uses,
     /// The time.
     pub clock: fn() -> Timestamp,
-=======
     /// How often they are used.
     pub metrics: LegacyMetrics,
 }
@@ -60,7 +55,6 @@ struct Account {
 struct Named {
     #[serde(default)]
     name: String,
->>>>>>> s1
 }
 
 #[derive(Deserialize)]
@@ -172,15 +166,12 @@ impl LegacyTokens {
                 "the token in secret {namespace}/{secret} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
             )));
         }
-<<<<<<< HEAD
         let (today, tomorrow) = (day((self.clock)(), 0), day((self.clock)(), 1));
         let last = secret.metadata.labels.get(LAST_USED);
         // Another server's clock may be ahead.
         if last.is_none_or(|last| *last != today && *last != tomorrow) {
             self.uses.tell(namespace, &claims.secret, &secret.metadata.uid);
         }
-        Ok(())
-=======
         self.metrics.all.inc();
         let mut notes = Notes::default();
         let kind = if account.secrets.iter().any(|secret| secret.name == claims.secret) {
@@ -193,6 +184,5 @@ impl LegacyTokens {
         };
         notes.annotations.push((kind, claims.secret.clone()));
         Ok(notes)
->>>>>>> s1
     }
 }

@@ -353,12 +353,9 @@ async fn a_secret_token_is_good_while_its_secret_has_it() {
         keys,
         audiences: vec![ISSUER.into()],
         stored: Stored::new(cluster.store.clone()),
-<<<<<<< HEAD
         uses: Uses::default(),
         clock: now,
-=======
         metrics: LegacyMetrics::default(),
->>>>>>> s1
     };
     let ask =
         async || legacy.authenticate(&token, &[ISSUER.into()]).await.map(|i| i.unwrap().user.name.clone());
