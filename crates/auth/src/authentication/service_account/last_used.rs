@@ -106,6 +106,7 @@ async fn label(server: &Server, used: &Use) -> Result<(), Status> {
         user: Arc::new(User::apiserver()),
         default_manager: "kube-apiserver".into(),
         audit: sampan_apiserver::audit::Recorder::default(),
+        patches: true,
         resource,
     };
     let labels = map([(LAST_USED, today.into())]);
