@@ -34,6 +34,7 @@ impl Registry {
         reconcile: &Reconcile,
     ) -> Result<usize, Status> {
         let snapshot = self.store.snapshot();
+        self.check_versions(&snapshot)?;
         let (mut gone, mut ops) = (Vec::new(), Vec::new());
         let user = Arc::new(User::apiserver());
         for (resource, wanted) in objects {
@@ -64,6 +65,26 @@ impl Registry {
             }
         }
         Ok(count)
+    }
+
+    /// Reads are slices of what is stored: every object must lie there in the version in which its resource is stored by
+    /// this release.
+    fn check_versions(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        for resource in self.catalog().resources() {
+            let version = resource.storage_version.to_string();
+            if resource.virtual_resource.is_some() || resource.group_version() != resource.storage_version {
+                continue;
+            }
+            let prefix = crate::encode::type_prefix(&resource.kind, &version);
+            let mut entries = snapshot.range(&resource.key_prefix(""), None);
+            if let Some(entry) = entries.find(|entry| !entry.value.starts_with(prefix.as_bytes())) {
+                return Err(Status::internal(format!(
+                    "the stored object {} is not a {} of {version}: it was written by a release that this one cannot read",
+                    entry.key, resource.kind
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn new_object(
