@@ -41,7 +41,7 @@ pub use first::{Existing, Reconcile};
 pub use list_options::ListOptions;
 pub use lookup::SnapshotLookup;
 pub(crate) use patching::invalid_patch;
-pub use read::{ListAnswer, ListCursor, ListItems};
+pub use read::{ListAnswer, ListCursor};
 pub use update::{Change, PatchType};
 pub(crate) use watch::at_revision;
 pub use watch::{WatchEvent, WatchEvents, WatchItem};

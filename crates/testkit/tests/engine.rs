@@ -8,8 +8,14 @@ mod deletion;
 mod eviction;
 #[path = "engine/initial_events.rs"]
 mod initial_events;
+#[path = "engine/notes.rs"]
+mod notes;
 #[path = "engine/one_name.rs"]
 mod one_name;
+#[path = "engine/pages.rs"]
+mod pages;
+#[path = "engine/versions.rs"]
+mod versions;
 
 use std::sync::Arc;
 

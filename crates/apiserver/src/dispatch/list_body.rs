@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use sampan_model::Status;
 use sampan_store::Entry;
 
 use crate::Resource;
@@ -15,22 +16,17 @@ use crate::registry::{ListCursor, object};
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Appends an entry as an item of a list.
-pub(super) fn push_item(
+fn push_item(
     out: &mut BytesMut,
     resource: &Resource,
     prefix: &str,
     entry: &Entry,
     first: &mut bool,
-) {
-    if !std::mem::take(first) {
-        out.extend_from_slice(b",");
-    }
-    out.extend_from_slice(b"{");
-    if resource.group_version() == resource.storage_version {
-        out.extend_from_slice(object::item(&entry.value, prefix));
-    } else if let Ok(bytes) = object::bytes(resource, entry) {
-        out.extend_from_slice(object::item(&bytes, prefix));
-    }
+) -> Result<(), Status> {
+    let bytes = object::bytes(resource, entry)?;
+    out.extend_from_slice(if std::mem::take(first) { b"{" } else { b",{" });
+    out.extend_from_slice(object::item(&bytes, prefix));
+    Ok(())
 }
 
 /// A list on its way to a client.
@@ -50,26 +46,32 @@ impl ListBody {
     }
 
     /// The next piece, empty at the end.
-    pub(super) fn piece(&mut self) -> Bytes {
+    ///
+    /// # Errors
+    /// An object that cannot be shown in the version that was asked for.
+    pub(super) fn piece(&mut self) -> Result<Bytes, Status> {
         if self.tail_sent {
-            return Bytes::new();
+            return Ok(Bytes::new());
         }
         let mut out = BytesMut::with_capacity(PIECE_BYTES + 8 * 1024);
         if let Some(head) = self.head.take() {
             out.extend_from_slice(&head);
         }
         let (resource, prefix, first) = (&self.resource, &self.prefix, &mut self.first);
-        let mut full = false;
+        let (mut full, mut failed) = (false, None);
         self.cursor.advance(|entry| {
-            push_item(&mut out, resource, prefix, entry, first);
+            failed = push_item(&mut out, resource, prefix, entry, first).err();
             full = out.len() >= PIECE_BYTES;
-            !full
+            !full && failed.is_none()
         });
+        if let Some(status) = failed {
+            return Err(status);
+        }
         if !full {
             out.extend_from_slice(b"]}\n");
             self.tail_sent = true;
         }
-        out.freeze()
+        Ok(out.freeze())
     }
 
     /// Whether everything has been given.
@@ -80,7 +82,14 @@ impl ListBody {
 
 impl Pieces for ListBody {
     fn poll_piece(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let piece = self.piece();
-        Poll::Ready((!piece.is_empty()).then_some(piece))
+        match self.piece() {
+            Ok(piece) => Poll::Ready((!piece.is_empty()).then_some(piece)),
+            Err(status) => {
+                // Without its end no reader takes it for a whole list.
+                tracing::error!(error = status.message(), "a list was broken off");
+                self.tail_sent = true;
+                Poll::Ready(None)
+            }
+        }
     }
 }

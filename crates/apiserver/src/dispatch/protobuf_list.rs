@@ -19,7 +19,7 @@ use crate::http_io::body::{Body, Pieces};
 use crate::http_io::media::Shape;
 use crate::http_io::protobuf::{MEDIA_TYPE, Protobuf};
 use crate::http_io::respond::{self, Answer};
-use crate::registry::{Attributes, ListAnswer, ListCursor, ListItems, object};
+use crate::registry::{Attributes, ListAnswer, ListCursor, object};
 
 /// How large a piece grows before it is sent.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -38,20 +38,10 @@ pub(super) fn answer(
 ) -> Result<Answer, Status> {
     let mut items = Items::new(p, a, shape)?;
     let mut kept = items.meta(p, meta)?;
-    let cursor = match list.items {
-        ListItems::Page(entries) => {
-            for entry in &entries {
-                items.push(entry, &mut kept)?;
-            }
-            return Ok(respond::bytes(200, MEDIA_TYPE, items.whole(&kept)));
-        }
-        ListItems::Stream(mut cursor) => {
-            if !items.fill(&mut cursor, &mut kept, KEPT_BYTES)? {
-                return Ok(respond::bytes(200, MEDIA_TYPE, items.whole(&kept)));
-            }
-            cursor
-        }
-    };
+    let mut cursor = list.items;
+    if !items.fill(&mut cursor, &mut kept, KEPT_BYTES)? {
+        return Ok(respond::bytes(200, MEDIA_TYPE, items.whole(&kept)));
+    }
     let body =
         ListBody { step: Step::Measure { ahead: cursor.clone(), length: kept.len(), kept }, cursor, items };
     let mut answer = respond::bytes(200, MEDIA_TYPE, Bytes::new());

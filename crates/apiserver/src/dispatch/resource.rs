@@ -329,7 +329,13 @@ impl Request<'_> {
             .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
         self.a.audit.request_patch(&patch);
         let mut warnings = Vec::new();
-        let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
+        let mut notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
+        if patch_type == PatchType::Json {
+            for note in &mut notes {
+                note.insert_str(0, "json patch ");
+            }
+            notes.extend(sampan_schema::patch::json_complaints(&patch));
+        }
         if !notes.is_empty() {
             match options.field_validation {
                 FieldValidation::Ignore => {}
@@ -352,14 +358,20 @@ impl Request<'_> {
         }
         let (config, duplicates) = decode::untyped_yaml(&body)
             .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
-        if let (false, FieldValidation::Strict) = (duplicates.is_empty(), options.field_validation) {
-            let notes: Vec<String> = duplicates.iter().map(|d| format!("duplicate field \"{d}\"")).collect();
-            return Err(Status::bad_request(format!("error strict decoding YAML: {}", notes.join(", "))));
-        }
         self.a.audit.request_patch(&config);
         let (_, kind, gv) = self.body_type()?;
         check_type(&config, &kind, &gv, true)?;
-        let written = self.server.registry.update(&self.a, Change::Apply(config), options).await?;
+        // Keys that stand twice are complained of by line.
+        if !duplicates.is_empty() && options.field_validation == FieldValidation::Strict {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
+                duplicates.join("\n  ")
+            )));
+        }
+        let mut written = self.server.registry.update(&self.a, Change::Apply(config), options).await?;
+        if options.field_validation == FieldValidation::Warn {
+            written.warnings.splice(0..0, duplicates);
+        }
         self.written(&written)
     }
 
@@ -391,13 +403,7 @@ impl Request<'_> {
     async fn delete_collection(&self, body: Bytes) -> Result<Answer, Status> {
         let list = ListOptions::parse(self.query, false)?;
         let options = self.delete_options(&body)?;
-        let items = self.server.registry.delete_collection(&self.a, &list, &options).await?;
-        let answer = crate::registry::ListAnswer {
-            revision: self.server.registry.revision(),
-            continue_token: String::new(),
-            remaining: None,
-            items: crate::registry::ListItems::Page(items),
-        };
+        let answer = self.server.registry.delete_collection(&self.a, &list, &options).await?;
         shape::list(&self.a, answer, self.form, self.pretty, self.query, self.server.registry.now())
     }
 

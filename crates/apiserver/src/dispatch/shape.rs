@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use sampan_model::meta::ObjectMeta;
 use sampan_model::{FieldError, Map, Reason, Status, Value};
 
-use super::list_body::{ListBody, push_item};
+use super::list_body::ListBody;
 use super::{protobuf, protobuf_list, told};
 use crate::encode;
 use crate::http_io::body::Body;
 use crate::http_io::media::{Encoding, Form, Shape};
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
-use crate::registry::{Attributes, ListAnswer, ListItems, object};
+use crate::registry::{Attributes, ListAnswer, object};
 
 /// How much of an object a table's row carries (`includeObject`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,14 +108,14 @@ pub(super) fn list(
 ) -> Result<Answer, Status> {
     let meta = list_meta(&list.revision.to_string(), &list.continue_token, list.remaining);
     if form == Form::JSON && !pretty {
-        return Ok(json_list(a, list, meta));
+        return json_list(a, list, meta);
     }
     if let Encoding::Protobuf(p) = form.encoding {
         check_list_shape(a, form.shape)?;
         told::list(a, &list, &meta, form.shape);
         return protobuf_list::answer(p, a, list, &meta, form.shape);
     }
-    let entries = list.entries();
+    let entries = list.items.entries();
     let trees = entries.iter().map(|entry| object::bytes(&a.resource, entry).and_then(|bytes| tree(&bytes)));
     let items = trees.collect::<Result<Vec<Value>, Status>>()?;
     tree_list(a, items, meta, form, pretty, query, now)
@@ -194,36 +194,21 @@ pub(super) fn list_of(kind: &str, api_version: &str, meta: Map, items: Vec<Value
 }
 
 /// A list in JSON: items are slices of stored bytes.
-fn json_list(a: &Attributes, list: ListAnswer, meta: Map) -> Answer {
+fn json_list(a: &Attributes, list: ListAnswer, meta: Map) -> Result<Answer, Status> {
     let prefix = encode::type_prefix(&a.resource.kind, &a.resource.group_version().to_string());
     let mut head =
         encode::type_prefix(&a.resource.list_kind, &a.resource.group_version().to_string()).into_bytes();
     head.extend_from_slice(b"\"metadata\":");
     encode::write_object(&Value::Object(meta), &mut head, false);
     head.extend_from_slice(b",\"items\":[");
-    match list.items {
-        ListItems::Page(entries) => {
-            let size: usize = entries.iter().map(|entry| entry.value.len()).sum();
-            let mut out = BytesMut::with_capacity(head.len() + size + 8);
-            out.extend_from_slice(&head);
-            let mut first = true;
-            for entry in &entries {
-                push_item(&mut out, &a.resource, &prefix, entry, &mut first);
-            }
-            out.extend_from_slice(b"]}\n");
-            respond::bytes(200, "application/json", out.freeze())
-        }
-        ListItems::Stream(cursor) => {
-            let mut body = ListBody::new(Arc::clone(&a.resource), prefix, cursor, head);
-            let first = body.piece();
-            if body.is_done() {
-                return respond::bytes(200, "application/json", first);
-            }
-            let mut answer = respond::bytes(200, "application/json", Bytes::new());
-            *answer.body_mut() = Body::Pieces(Box::new(Started { first: Some(first), rest: body }));
-            answer
-        }
+    let mut body = ListBody::new(Arc::clone(&a.resource), prefix, list.items, head);
+    let first = body.piece()?;
+    if body.is_done() {
+        return Ok(respond::bytes(200, "application/json", first));
     }
+    let mut answer = respond::bytes(200, "application/json", Bytes::new());
+    *answer.body_mut() = Body::Pieces(Box::new(Started { first: Some(first), rest: body }));
+    Ok(answer)
 }
 
 /// A streamed body whose first piece was made already, to see whether it is the only one.

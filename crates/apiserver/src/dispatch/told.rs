@@ -8,7 +8,7 @@ use sampan_store::Entry;
 use super::shape::{list_of, partial};
 use crate::audit::{Level, MAX_KEPT_BODY, TRUNCATED};
 use crate::http_io::media::Shape;
-use crate::registry::{Attributes, ListAnswer, ListItems, object};
+use crate::registry::{Attributes, ListAnswer, object};
 
 /// A list, as the client gets it.
 pub(super) fn list(a: &Attributes, list: &ListAnswer, meta: &Map, shape: Shape) {
@@ -17,19 +17,11 @@ pub(super) fn list(a: &Attributes, list: &ListAnswer, meta: &Map, shape: Shape) 
     }
     let mut size = 0;
     let mut entries: Vec<Arc<Entry>> = Vec::new();
-    let mut take = |entry: &Arc<Entry>| {
+    list.items.clone().advance(|entry: &Arc<Entry>| {
         size += entry.value.len();
         entries.push(Arc::clone(entry));
         size <= MAX_KEPT_BODY
-    };
-    match &list.items {
-        ListItems::Page(page) => {
-            let _ = page.iter().all(&mut take);
-        }
-        ListItems::Stream(cursor) => {
-            cursor.clone().advance(take);
-        }
-    }
+    });
     if size > MAX_KEPT_BODY {
         return a.audit.annotate(TRUNCATED, "true");
     }

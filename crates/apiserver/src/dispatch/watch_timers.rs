@@ -12,6 +12,8 @@ use tokio::time::{Instant, Sleep};
 /// Watches without a timeout of their own end after this time and up to twice as much (upstream's
 /// `--min-request-timeout`), so that clients spread over servers anew.
 const MIN_TIMEOUT: Duration = Duration::from_mins(30);
+/// No watch is open for longer, whatever a client asks for: the clock must be able to count that far.
+const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 /// How often a watcher that wants bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 
@@ -41,7 +43,7 @@ impl Timers {
         );
         let now = Instant::now();
         Self {
-            deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
+            deadline: Box::pin(tokio::time::sleep_until(now + timeout.min(MAX_TIMEOUT))),
             bookmarks: bookmarks.then(|| Box::pin(tokio::time::sleep_until(now + BOOKMARK_EVERY))),
             armed: None,
         }

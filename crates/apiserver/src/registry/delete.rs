@@ -11,7 +11,7 @@ use sampan_store::{Entry, Expect, Memo, NewValue, Op, Txn};
 
 use super::update::precondition_failed;
 use super::write::{ATTEMPTS, CommitError, Written, format_time, stored};
-use super::{Attributes, ListOptions, Registry, object, store_error};
+use super::{Attributes, ListAnswer, ListOptions, Registry, object, store_error};
 use crate::http_io::query::Query;
 use crate::object_finalizers::{FOREGROUND, ORPHAN};
 use crate::strategy::Dependents;
@@ -112,15 +112,15 @@ impl Registry {
         Err(Status::modified(&a.resource.group_resource(), &a.name))
     }
 
-    /// Deletes every object that `list` selects; answers those that it deleted, as they were.
+    /// Deletes every object that `list` selects; answers the list, as it was.
     pub async fn delete_collection(
         &self,
         a: &Attributes,
         list: &ListOptions,
         options: &DeleteOptions,
-    ) -> Result<Vec<Arc<Entry>>, Status> {
-        let items = self.list(a, list).await?.entries();
-        for entry in &items {
+    ) -> Result<ListAnswer, Status> {
+        let answer = self.list(a, list).await?;
+        for entry in answer.items.clone().entries() {
             let (namespace, name) = object::names(&a.storage, &entry.key);
             let one = Attributes { namespace: namespace.into(), name: name.into(), ..a.clone() };
             match self.delete(&one, options).await {
@@ -129,7 +129,7 @@ impl Registry {
                 Err(status) => return Err(status),
             }
         }
-        Ok(items)
+        Ok(ListAnswer { continue_token: String::new(), remaining: None, ..answer })
     }
 
     async fn try_delete(&self, a: &Attributes, options: &DeleteOptions) -> Result<Deleted, CommitError> {

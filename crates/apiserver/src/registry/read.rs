@@ -13,7 +13,7 @@ use super::list_options::VersionMatch;
 use super::object;
 use super::{Attributes, ListOptions, Registry, store_error, too_large_version};
 
-/// A list, decided but not yet encoded: its items are read from the snapshot as the client takes them.
+/// A list, decided but not yet encoded: its items are taken from an immutable snapshot as the client takes them.
 #[derive(Debug)]
 pub struct ListAnswer {
     /// The revision of the list.
@@ -23,61 +23,60 @@ pub struct ListAnswer {
     /// How many items are left after this page, where that is known.
     pub remaining: Option<usize>,
     /// The items.
-    pub items: ListItems,
+    pub items: ListCursor,
 }
 
-/// The items of a list.
-#[derive(Debug)]
-pub enum ListItems {
-    /// A page.
-    Page(Vec<Arc<Entry>>),
-    /// Everything that the filter selects, in pieces.
-    Stream(ListCursor),
-}
-
-/// Reads a range of a snapshot piece by piece. It owns no reference into the snapshot's map, only the
-/// key at which it goes on.
+/// Goes through the items of a list, and can stop between any two.
 #[derive(Debug, Clone)]
-pub struct ListCursor {
-    snapshot: Snapshot,
-    prefix: String,
-    from: Option<String>,
-    filter: Filter,
-    done: bool,
+pub struct ListCursor(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// What a filter selects of a range, from a key on. Over: there is no more.
+    Range { snapshot: Snapshot, prefix: String, from: Option<String>, filter: Filter, over: bool },
+    /// These, from an index on.
+    Page { entries: Arc<[Arc<Entry>]>, from: usize },
 }
 
 impl ListCursor {
-    /// Calls `take` with the next entries, in order, until it answers false or there is none. False at the end.
-    pub fn advance(&mut self, mut take: impl FnMut(&Arc<Entry>) -> bool) -> bool {
-        if self.done {
-            return false;
-        }
-        let range = self.snapshot.range(&self.prefix, self.from.as_deref());
-        for entry in self.filter.select(range) {
-            if !take(entry) {
-                self.from = Some(format!("{}\0", entry.key));
-                return true;
-            }
-        }
-        self.done = true;
-        true
+    /// Through these.
+    pub fn page(entries: Vec<Arc<Entry>>) -> Self {
+        Self(Source::Page { entries: entries.into(), from: 0 })
     }
-}
 
-impl ListAnswer {
-    /// All items at once.
-    pub fn entries(self) -> Vec<Arc<Entry>> {
-        match self.items {
-            ListItems::Page(page) => page,
-            ListItems::Stream(mut cursor) => {
-                let mut all = Vec::new();
-                cursor.advance(|entry| {
-                    all.push(Arc::clone(entry));
-                    true
-                });
-                all
+    /// Gives the next items to `take` until it says that it has enough; false when there are no more.
+    pub fn advance(&mut self, mut take: impl FnMut(&Arc<Entry>) -> bool) -> bool {
+        match &mut self.0 {
+            Source::Page { entries, from } => {
+                while let Some(entry) = entries.get(*from) {
+                    *from += 1;
+                    if !take(entry) {
+                        return true;
+                    }
+                }
+            }
+            Source::Range { over: true, .. } => {}
+            Source::Range { snapshot, prefix, from, filter, over } => {
+                for entry in filter.select(snapshot.range(prefix, from.as_deref())) {
+                    if !take(entry) {
+                        *from = Some(format!("{}\0", entry.key));
+                        return true;
+                    }
+                }
+                *over = true;
             }
         }
+        false
+    }
+
+    /// All that are left at once.
+    pub fn entries(mut self) -> Vec<Arc<Entry>> {
+        let mut all = Vec::new();
+        self.advance(|entry| {
+            all.push(Arc::clone(entry));
+            true
+        });
+        all
     }
 }
 
@@ -118,19 +117,18 @@ impl Registry {
     pub async fn list(&self, a: &Attributes, options: &ListOptions) -> Result<ListAnswer, Status> {
         let filter = Filter::new(a, options)?;
         let prefix = a.prefix();
-        let (snapshot, from) = self.list_state(a, options, &prefix).await?;
+        let (snapshot, from) = self.list_state(options, &prefix).await?;
         let revision = snapshot.revision();
         let prefix = match filter.only_name() {
             Some(name) if !a.storage.namespaced || !a.namespace.is_empty() => {
                 let entry = snapshot.get(&format!("{prefix}{name}")).filter(|e| filter.matches(e));
-                let items = ListItems::Page(entry.cloned().into_iter().collect());
+                let items = ListCursor::page(entry.cloned().into_iter().collect());
                 return Ok(ListAnswer { revision, continue_token: String::new(), remaining: None, items });
             }
             _ => prefix,
         };
         if options.limit == 0 {
-            let cursor = ListCursor { snapshot, prefix, from, filter, done: false };
-            let items = ListItems::Stream(cursor);
+            let items = ListCursor(Source::Range { snapshot, prefix, from, filter, over: false });
             return Ok(ListAnswer { revision, continue_token: String::new(), remaining: None, items });
         }
         let mut page: Vec<Arc<Entry>> = Vec::with_capacity(options.limit.min(1024));
@@ -142,26 +140,17 @@ impl Registry {
             }
             page.push(Arc::clone(entry));
         }
-        let mut answer = ListAnswer {
-            revision,
-            continue_token: String::new(),
-            remaining: None,
-            items: ListItems::Page(Vec::new()),
-        };
+        let (mut continue_token, mut remaining) = (String::new(), None);
         if let (true, Some(last)) = (more, page.last()) {
             let next = format!("{}\0", last.key);
-            answer.continue_token = encode_token(revision, &next[prefix.len()..]);
-            if filter.is_everything() {
-                answer.remaining = Some(snapshot.count_from(&prefix, Some(&next)));
-            }
+            continue_token = encode_token(revision, &next[prefix.len()..]);
+            remaining = filter.is_everything().then(|| snapshot.count_from(&prefix, Some(&next)));
         }
-        answer.items = ListItems::Page(page);
-        Ok(answer)
+        Ok(ListAnswer { revision, continue_token, remaining, items: ListCursor::page(page) })
     }
 
     async fn list_state(
         &self,
-        a: &Attributes,
         options: &ListOptions,
         prefix: &str,
     ) -> Result<(Snapshot, Option<String>), Status> {
@@ -177,7 +166,6 @@ impl Registry {
                 Err(error) => Err(store_error(&error)),
             };
         }
-        let _ = a;
         let snapshot = match options.version {
             VersionMatch::MostRecent => self.store.fresh_snapshot().await.map_err(|e| store_error(&e))?,
             VersionMatch::Any => self.store.snapshot(),
