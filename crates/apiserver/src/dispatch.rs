@@ -50,7 +50,8 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    let encoding = error_encoding(server, &info, parts);
+    // Failures are few: what they are told in is negotiated when there is one.
+    let failed = |status: &Status| respond::status(status, error_encoding(server, &info, parts));
     // The body is read before anything is refused, so that a client that is still sending can read why.
     let body = match body {
         Some(body) => body::read(body).await,
@@ -58,7 +59,7 @@ where
     };
     let body = match body {
         Ok(body) => body,
-        Err(status) => return respond::status(&status, encoding),
+        Err(status) => return failed(&status),
     };
     // The two words that may stand before a resource are for reading it.
     match info.verb.as_str() {
@@ -81,7 +82,7 @@ where
             if let Some(recorder) = parts.extensions.get::<crate::audit::Recorder>() {
                 recorder.status(&status.to_value());
             }
-            respond::status(&status, encoding)
+            failed(&status)
         }
     }
 }

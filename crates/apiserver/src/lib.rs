@@ -16,7 +16,6 @@ pub mod health;
 pub mod http_io;
 pub mod listener;
 pub mod mirror;
-pub mod object_finalizers;
 pub mod openapi;
 pub mod pages;
 pub mod registry;

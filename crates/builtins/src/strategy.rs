@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use sampan_apiserver::strategy::Dependents;
 use sampan_apiserver::{Context, Strategy, User};
 use sampan_model::meta::ObjectMeta;
+use sampan_model::time::format_time;
 use sampan_model::{FieldError, GroupVersionKind, Map, Status, Value};
 use sampan_schema::managed::FieldSet;
 use sampan_validation::{KindRules, Params, PartRules};
@@ -84,7 +85,7 @@ fn mark_local_api(cx: &Context<'_>, object: &mut Value) -> Result<(), Status> {
     let mut condition = Map::new();
     condition.insert("type", "Available");
     condition.insert("status", "True");
-    condition.insert("lastTransitionTime", cx.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    condition.insert("lastTransitionTime", format_time(cx.now));
     condition.insert("reason", "Local");
     condition.insert("message", "Local APIServices are always available");
     if let Value::Object(map) = object {

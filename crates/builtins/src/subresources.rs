@@ -9,6 +9,7 @@ mod token;
 use std::sync::Arc;
 
 use sampan_apiserver::{Behaviour, Resource};
+use sampan_model::time::format_time;
 use sampan_model::{Status, Value};
 
 pub(crate) use binding::Binding;
@@ -74,7 +75,7 @@ fn set_pod_condition(
     condition.insert("type", condition_type);
     condition.insert("status", "True");
     condition.insert("lastProbeTime", Value::Null);
-    condition.insert("lastTransitionTime", now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    condition.insert("lastTransitionTime", format_time(now));
     for (field, text) in [("reason", reason), ("message", message)] {
         if !text.is_empty() {
             condition.insert(field, text);

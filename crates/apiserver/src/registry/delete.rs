@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use sampan_model::meta::ObjectMeta;
+use sampan_model::object_meta::{FINALIZER_FOREGROUND as FOREGROUND, FINALIZER_ORPHAN as ORPHAN};
 use sampan_model::status::Details;
 use sampan_model::{FieldError, GroupKind, Status, Str, Value};
 use sampan_store::{Entry, Expect, Memo, NewValue, Op, Txn};
@@ -13,7 +14,6 @@ use super::update::precondition_failed;
 use super::write::{ATTEMPTS, CommitError, Written, format_time, stored};
 use super::{Attributes, ListAnswer, ListOptions, Registry, object, store_error};
 use crate::http_io::query::Query;
-use crate::object_finalizers::{FOREGROUND, ORPHAN};
 use crate::strategy::Dependents;
 use crate::{Context, Strategy, Verb};
 

@@ -95,16 +95,19 @@ impl Registry {
         let lookup = self.lookup(snapshot);
         let cx = Context::new(a, now, options.dry_run, &lookup);
         let stored = object::parse(entry).map_err(fail)?;
-        let existing = object::from_storage(&a.resource, stored.clone());
+        // The same tree where the version is the stored one.
+        let converted = (a.resource.group_version() != a.resource.storage_version)
+            .then(|| object::from_storage(&a.resource, stored.clone()));
+        let existing = converted.as_ref().unwrap_or(&stored);
 
-        let mut new = next(a, rules, &cx, &existing, change, options).map_err(fail)?;
+        let mut new = next(a, rules, &cx, existing, change, options).map_err(fail)?;
         check_name(a, &new).map_err(fail)?;
         super::create::check_namespace(a, &mut new).map_err(fail)?;
         let replaces = matches!(change, Change::Replace(_));
         check_identity(a, rules.strategy, replaces, &new, &stored, entry).map_err(fail)?;
         if !matches!(change, Change::Apply(_)) {
             let reset = rules.strategy.reset_fields();
-            keep_managed_fields(a, options, Some(&existing), &mut new, now, reset).map_err(fail)?;
+            keep_managed_fields(a, options, Some(existing), &mut new, now, reset).map_err(fail)?;
         }
         let mut object = object::to_storage(&a.resource, &a.storage, new);
         self.prepare_update(a, rules.strategy, &cx, &mut object, &stored).await.map_err(fail)?;
@@ -171,10 +174,7 @@ fn next(
             Ok(new)
         }
         Some(projection) => {
-            let errors = projection.validate(&new);
-            if !errors.is_empty() {
-                return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
-            }
+            check_projected(a, projection, &new)?;
             let mut object = existing.clone();
             projection.write(&mut object, &new)?;
             object.set_meta("resourceVersion", new.resource_version().to_owned());
@@ -184,6 +184,11 @@ fn next(
             Ok(object)
         }
     }
+}
+
+fn check_projected(a: &Attributes, projection: &dyn Projection, projected: &Value) -> Result<(), Status> {
+    let errors = projection.validate(projected);
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors)) }
 }
 
 /// What an apply makes of an object, or of nothing: in the version of the request, defaulted.
@@ -198,10 +203,7 @@ pub(super) fn applied(
     let mut config = config.clone();
     let given = config.resource_version().to_owned();
     if let Some(projection) = rules.projection {
-        let errors = projection.validate(&config);
-        if !errors.is_empty() {
-            return Err(Status::invalid(&a.storage.group_kind(), &a.name, &errors));
-        }
+        check_projected(a, projection, &config)?;
         let mut object = Value::Object(sampan_model::Map::new());
         object::set_type(&a.resource, &mut object);
         object.set_meta("name", a.name.clone());

@@ -74,14 +74,12 @@ impl Registry {
     pub async fn watch(&self, a: &Attributes, options: &ListOptions) -> Result<WatchEvents, Status> {
         let filter = Filter::new(a, options)?;
         let prefix = a.prefix();
-        let with_state = |snapshot: Snapshot, mark_end| -> Result<WatchEvents, Status> {
-            let mut snapshot = snapshot;
+        let with_state = |mut snapshot: Snapshot, mark_end| -> Result<WatchEvents, Status> {
             let watcher = loop {
                 match self.store.watch(&prefix, snapshot.revision()) {
-                    Ok(watcher) => break watcher,
-                    // So much was written in between that the history does not reach back: a newer state is as good.
+                    // Many were faster than this line; a newer state will do.
                     Err(sampan_store::Error::Compacted { .. }) => snapshot = self.store.snapshot(),
-                    Err(error) => return Err(store_error(&error)),
+                    watcher => break watcher.map_err(|e| store_error(&e))?,
                 }
             };
             let after = snapshot.revision();

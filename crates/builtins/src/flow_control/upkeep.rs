@@ -11,6 +11,7 @@ use sampan_apiserver::registry::{Attributes, Change, Existing};
 use sampan_apiserver::server::Server;
 use sampan_model::field_error::go_quote;
 use sampan_model::meta::ObjectMeta;
+use sampan_model::time::format_time;
 use sampan_model::{Map, Status, Value};
 use sampan_store::{Error, Snapshot};
 
@@ -129,7 +130,7 @@ async fn write(server: &Server, name: &str, (status, reason, message): Condition
         patches: true,
         resource,
     };
-    let now = registry.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = format_time(registry.now());
     let condition: Map = [
         ("type", Value::from("Dangling")),
         ("status", status.into()),

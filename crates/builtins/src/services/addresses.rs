@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sampan_apiserver::{Context, encode};
 use sampan_model::meta::ObjectMeta;
+use sampan_model::time::format_time;
 use sampan_model::{FieldError, GroupResource, Map, Status, Value};
 use sampan_store::{Expect, Op};
 
@@ -124,7 +125,7 @@ fn reservation(cx: &Context<'_>, service: &Value, ip: IpAddr) -> Op {
     object.set_meta("name", name.as_str());
     object.set_meta("uid", uuid::Uuid::new_v4().to_string());
     object.set_meta("generation", 1);
-    object.set_meta("creationTimestamp", cx.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    object.set_meta("creationTimestamp", format_time(cx.now));
     let labels = object.meta_mut().object_mut("labels");
     labels.insert("ipaddress.kubernetes.io/ip-family", family(ip));
     labels.insert("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");

@@ -6,6 +6,7 @@ use sampan_apiserver::Context;
 use sampan_apiserver::subresource::{Action, Parent};
 use sampan_model::label_selector::Selector;
 use sampan_model::meta::ObjectMeta;
+use sampan_model::time::format_time;
 use sampan_model::{Cause, GroupResource, Map, Reason, Status, Value};
 
 use super::{done, set_pod_condition};
@@ -222,7 +223,7 @@ fn spend(budget: &mut Value, pod: &str, now: Timestamp) -> Result<(), Status> {
     if let Some(budget) = budget.as_object_mut() {
         let status = budget.object_mut("status");
         status.insert("disruptionsAllowed", allowed - 1);
-        status.object_mut("disruptedPods").insert(pod, now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        status.object_mut("disruptedPods").insert(pod, format_time(now));
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Action for Token {
         // The requests that will be made with the token carry the same id.
         let id = format!("JTI={}", made.id);
         parent.annotate("authentication.kubernetes.io/issued-credential-id", id);
-        let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let time = sampan_model::time::format_time;
         body.set_meta("creationTimestamp", time(made.at));
         if let Value::Object(map) = &mut body {
             let spec = map.object_mut("spec");

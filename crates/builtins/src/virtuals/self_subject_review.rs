@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sampan_apiserver::User;
 use sampan_apiserver::subresource::{Virtual, VirtualRequest};
+use sampan_model::time::format_time;
 use sampan_model::{Map, Status, Value};
 
 /// Answers with the user of the request.
@@ -13,7 +14,7 @@ pub(super) struct SelfSubjectReview;
 #[async_trait]
 impl Virtual for SelfSubjectReview {
     async fn create(&self, request: VirtualRequest<'_>) -> Result<Value, Status> {
-        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let now = format_time(Timestamp::now());
         let metadata: Map = [("creationTimestamp", Value::from(now))].into_iter().collect();
         let status: Map = [("userInfo", user_info(request.user))].into_iter().collect();
         // Nothing of what was sent is shown again.
