@@ -193,14 +193,14 @@ mod tests {
 
     use super::*;
 
-    fn claim(devices: serde_json::Value) -> Value {
+    fn claim(devices: &serde_json::Value) -> Value {
         json!({"status": {"devices": devices}}).into()
     }
 
     #[test]
     fn a_driver_is_asked_about_when_one_of_its_devices_differs() {
         let device = |driver: &str, pool: &str, data: u8| json!({"driver": driver, "pool": pool, "device": "d", "data": {"x": data}});
-        let old = claim(json!([device("a", "p", 1), device("b", "p", 1)]));
+        let old = claim(&json!([device("a", "p", 1), device("b", "p", 1)]));
         let rows = [
             ("the same", json!([device("a", "p", 1), device("b", "p", 1)]), vec![]),
             ("in another order", json!([device("b", "p", 1), device("a", "p", 1)]), vec![]),
@@ -211,7 +211,7 @@ mod tests {
         ];
         for (name, devices, want) in rows {
             assert_eq!(
-                changed_drivers(&claim(devices), &old).into_iter().collect::<Vec<_>>(),
+                changed_drivers(&claim(&devices), &old).into_iter().collect::<Vec<_>>(),
                 want,
                 "{name}"
             );
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_of_one_node_when_its_selector_names_it() {
-        let of = |terms: serde_json::Value| -> Value {
+        let of = |terms: &serde_json::Value| -> Value {
             json!({"status": {"allocation": {"nodeSelector": {"nodeSelectorTerms": terms}}}}).into()
         };
         let field = |values: &[&str]| json!({"key": "metadata.name", "operator": "In", "values": values});
@@ -232,7 +232,7 @@ mod tests {
             ("none", json!([]), ""),
         ];
         for (name, terms, want) in rows {
-            assert_eq!(node_of(&of(terms)), want, "{name}");
+            assert_eq!(node_of(&of(&terms)), want, "{name}");
         }
     }
 }

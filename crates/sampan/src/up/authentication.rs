@@ -7,7 +7,6 @@ mod account_key;
 mod files;
 mod oidc;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -18,6 +18,9 @@ use crate::tls;
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_mins(1);
 
+/// A file, and the text that was read of it.
+pub(super) type ReadFile = (PathBuf, Vec<u8>);
+
 /// Whose certificates clients may show.
 #[derive(Default)]
 pub(super) struct Trusted {
@@ -37,7 +40,7 @@ struct AuthorityFile {
 
 impl Trusted {
     /// These, which are `own` ones and those of a file with this text.
-    pub(super) fn add(&mut self, authorities: &Authorities, own: &[u8], file: Option<(PathBuf, Vec<u8>)>) {
+    pub(super) fn add(&mut self, authorities: &Authorities, own: &[u8], file: Option<ReadFile>) {
         self.all.push(authorities.clone());
         if let Some((path, seen)) = file {
             let authorities = authorities.clone();

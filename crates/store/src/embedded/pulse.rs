@@ -88,7 +88,7 @@ mod tests {
         pulse.end(Some(true), true, now);
         assert_eq!(pulse.health(now), Ok(()));
         pulse.end(Some(false), false, now);
-        assert_eq!(pulse.health(now + Duration::from_secs(60)), Err(Unhealthy::Unsound));
+        assert_eq!(pulse.health(now + Duration::from_mins(1)), Err(Unhealthy::Unsound));
         pulse.ended();
         assert_eq!(pulse.health(now), Err(Unhealthy::Ended));
     }
