@@ -65,7 +65,7 @@ where
     match info.verb.as_str() {
         "proxy" if info.is_resource => return respond::page_not_found(),
         "watch" if info.is_resource && !matches!(parts.method, Method::GET | Method::HEAD) => {
-            return respond::status(&not_allowed(), encoding);
+            return failed(&not_allowed());
         }
         _ => {}
     }

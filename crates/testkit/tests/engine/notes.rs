@@ -33,22 +33,22 @@ async fn keys_that_stand_twice_in_an_apply_are_warned_of_or_refused() {
 async fn members_that_no_operation_has_are_warned_of_or_refused() {
     let server = TestServer::start().await;
     server.create(CONFIG_MAPS, &fixtures::config_map("a", "k", "v")).await.ok();
-    let patch = json!([{"op": "replace", "path": "/data/k", "value": "w", "foo": 1}]);
+    let changes = json!([{"op": "replace", "path": "/data/k", "value": "w", "foo": 1}]);
     let path = format!("{CONFIG_MAPS}/a");
-    let warned = server.patch(&path, "json-patch", &patch).await;
+    let warned = server.patch(&path, "json-patch", &changes).await;
     assert_eq!(
         (warned.code, warned.warnings()),
         (200, vec!["299 - \"json patch unknown field \\\"[0].foo\\\"\"".to_owned()])
     );
     assert!(
         server
-            .patch(&format!("{path}?fieldValidation=Ignore"), "json-patch", &patch)
+            .patch(&format!("{path}?fieldValidation=Ignore"), "json-patch", &changes)
             .await
             .warnings()
             .is_empty()
     );
     let refused =
-        server.patch(&format!("{path}?fieldValidation=Strict"), "json-patch", &patch).await.refused(422);
+        server.patch(&format!("{path}?fieldValidation=Strict"), "json-patch", &changes).await.refused(422);
     let message = refused["message"].as_str().unwrap();
     assert!(message.ends_with("strict decoding error: json patch unknown field \"[0].foo\""), "{message}");
 }
