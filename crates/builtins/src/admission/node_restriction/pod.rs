@@ -126,5 +126,11 @@ fn status(w: Write<'_>, node: &str, pod: &Value) -> Option<String> {
         return Some(format!("node {quoted} cannot update labels through pod status"));
     }
     let claims = |pod: &Value| pod.array_at(&["status", "resourceClaimStatuses"]).to_vec();
-    (claims(pod) != claims(old)).then(|| format!("node {quoted} cannot update resource claim statues"))
+    if claims(pod) != claims(old) {
+        return Some(format!("node {quoted} cannot update resource claim statues"));
+    }
+    let extended =
+        |pod: &Value| pod.at(&["status", "extendedResourceClaimStatus"]).cloned().unwrap_or_default();
+    (extended(pod) != extended(old))
+        .then(|| format!("node {quoted} cannot update extended resource claim status"))
 }
