@@ -21,6 +21,7 @@ use sampan_model::Status;
 use crate::User;
 use crate::dispatch;
 use crate::http_io::body::Body;
+use crate::http_io::media::Encoding;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::{RequestInfo, decode_path};
@@ -35,16 +36,19 @@ where
 {
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let Some(path) = decode_path(parts.uri.path()) else {
-        return respond::status(&Status::bad_request("the path is not valid percent-encoded UTF-8"), JSON);
-    };
     let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let trail = audit::Trail::begin(&server, &parts, &query);
+    let Some(path) = decode_path(parts.uri.path()) else {
+        let status = Status::bad_request("the path is not valid percent-encoded UTF-8");
+        let mut answer = trail.answered(respond::status(&status, Encoding::Json), false, false).await;
+        Shared::stamp(&mut answer);
+        return answer;
+    };
     let selected = dispatch::selected_name(&query);
-    let info = RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref());
+    let info = Arc::new(RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref()));
     let head = parts.method == http::Method::HEAD;
     let label = metrics::Label::of(&info, head);
 
-    let trail = audit::Trail::begin(&server, &parts, &query);
     let mut panicked = false;
 
     // The filters, outermost first.
@@ -65,7 +69,7 @@ where
                     if let Err(refusal) = authorize(&server, &trail, &user, &info, &query, &parts).await {
                         return refuse(refusal, body).await;
                     }
-                    dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body).await
+                    dispatch::dispatch(&server, user.clone(), &info, &query, &parts, body).await
                 };
                 admitted.serve(rest).await
             })
@@ -79,7 +83,7 @@ where
                 tracing::error!(path = %info.path, verb = %info.verb, panic = %text, "a request panicked");
                 panicked = true;
                 trail.panicked(&text).await;
-                respond::status(&Status::internal("the server failed on this request"), JSON)
+                respond::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
             }
         }
     };
@@ -107,7 +111,7 @@ async fn identify(
         Ok(user) => user,
         Err(status) => {
             trail.unauthenticated(info, parts);
-            return Err(Box::new(respond::status(&status, JSON)));
+            return Err(told(server, trail, parts, &status));
         }
     };
     trail.received(&requestor, info, parts).await?;
@@ -119,7 +123,7 @@ async fn identify(
             Ok(other.user)
         }
         Ok(None) => Ok(requestor),
-        Err(status) => Err(Box::new(respond::status(&status, JSON))),
+        Err(status) => Err(told(server, trail, parts, &status)),
     }
 }
 
@@ -140,7 +144,16 @@ async fn authorize(
     if verdict.is_allowed() {
         return Ok(());
     }
-    Err(Box::new(authorization::refused(user, info, &parts.uri, &verdict)))
+    match authorization::refused(user, info, &parts.uri, &verdict) {
+        Ok(status) => Err(told(server, trail, parts, &status)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A filter's refusal, in the encoding that the client asked for.
+fn told(server: &Shared, trail: &audit::Trail<'_>, parts: &Parts, status: &Status) -> Box<Answer> {
+    trail.refused(status);
+    Box::new(respond::status(status, dispatch::any_encoding(server, parts)))
 }
 
 /// A refusal, once the body has been read to its end: only then the connection can be used again.
@@ -153,5 +166,3 @@ where
     dispatch::body::drain(body).await;
     *refusal
 }
-
-const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;
