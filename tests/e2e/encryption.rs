@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, ListParams, PostParams};
 use sampan_tests::Cluster;
+use sampan_tests::tools::Kubectl;
 
 /// In base64 it would look otherwise; `stringData` becomes `data`, so both are looked for.
 const CONFIDENTIAL: &str = "the-password-nobody-may-read";
@@ -26,7 +27,10 @@ fn write_config(file: &Path, providers: &[String]) {
          - resources: [secrets]\n  providers:\n  - {}\n",
         providers.join("\n  - ")
     );
-    fs::write(file, text).unwrap();
+    // At once, so that a server which follows the file never sees half of it.
+    let half = file.with_extension("half");
+    fs::write(&half, text).unwrap();
+    fs::rename(half, file).unwrap();
 }
 
 fn provider(kind: &str, name: &str, letter: char) -> String {
@@ -182,4 +186,68 @@ async fn without_the_plugin_the_other_resources_work_and_the_health_check_says_s
 async fn http_get(client: &kube::Client, path: &str) -> u16 {
     let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
     client.send(request).await.unwrap().status().as_u16()
+}
+
+/// The documented rotation, without a restart: the new key behind the old one, then before it, then everything is replaced by
+/// what it is, then the old key goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_rotated_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("encryption.yaml");
+    let (old, new) = (provider("aesgcm", "key1", 'a'), provider("aescbc", "key2", 'b'));
+    write_config(&file, &[old.clone(), "identity: {}".to_owned()]);
+    let mut cluster = Cluster::start_with(&[
+        "--encryption-provider-config",
+        file.to_str().unwrap(),
+        "--encryption-provider-config-automatic-reload",
+    ]);
+    let dir = cluster.data_dir().to_owned();
+    let client = cluster.client().await;
+    let secrets: Api<Secret> = Api::default_namespaced(client.clone());
+    secrets.create(&PostParams::default(), &secret()).await.unwrap();
+    let metrics =
+        async || client.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap()).await.unwrap();
+    let reloads = async |status: &str, count: usize| {
+        let line =
+            format!("apiserver_encryption_config_controller_automatic_reloads_total{{status=\"{status}\",");
+        let is =
+            |text: &str| text.lines().any(|l| l.starts_with(&line) && l.ends_with(&format!("}} {count}")));
+        while !is(&metrics().await) {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+
+    // Without the old key what is there could not be read: the configuration in force stays.
+    write_config(&file, std::slice::from_ref(&new));
+    reloads("failure", 1).await;
+    assert!(metrics().await.contains("automatic_reload_last_timestamp_seconds{status=\"failure\""));
+    secrets.get("login").await.unwrap();
+    write_config(&file, &[old.clone(), new.clone()]);
+    reloads("success", 1).await;
+    write_config(&file, &[new.clone(), old]);
+    reloads("success", 2).await;
+
+    if let Some(kubectl) = Kubectl::all(&cluster).first() {
+        let all = kubectl.run(&["get", "secrets", "--all-namespaces", "-o", "json"]);
+        let replaced = kubectl.run_with(&["replace", "-f", "-"], &all);
+        let said = String::from_utf8_lossy(&replaced.stdout).into_owned();
+        assert!(replaced.status.success() && said.contains("secret/login replaced"), "{said}");
+    } else {
+        let all = secrets.list(&ListParams::default()).await.unwrap();
+        for secret in &all.items {
+            let name = secret.metadata.name.as_ref().unwrap();
+            secrets.replace(name, &PostParams::default(), secret).await.unwrap();
+        }
+    }
+    // Only now can the old key go.
+    write_config(&file, &[new]);
+    reloads("success", 3).await;
+    let read = secrets.get("login").await.unwrap();
+    assert_eq!(read.data.unwrap()["password"].0, CONFIDENTIAL.as_bytes());
+    cluster.stop();
+    assert!(!files_with(&dir, "k8s:enc:aescbc:v1:key2:").is_empty());
+    cluster.restart().unwrap();
+    let secrets: Api<Secret> = Api::default_namespaced(cluster.client().await);
+    let read = secrets.get("login").await.unwrap();
+    assert_eq!(read.data.unwrap()["password"].0, CONFIDENTIAL.as_bytes());
 }

@@ -15,7 +15,8 @@ use metrics::{Metrics, Phase};
 /// One admission plug-in.
 ///
 /// An action ([`crate::Behaviour::Action`]: `binding`, `eviction`, `token`) is a [`Verb::Create`] with
-/// [`Context::subresource`] set; `object` is the body that was posted and [`Context::name`] says whose it is.
+/// [`Context::subresource`] set; `object` is the body that was posted and [`Context::name`] says whose it is. A connection
+/// ([`crate::Behaviour::Connect`]: `exec`, `proxy`) is a [`Verb::Connect`]; `object` are its options, a `PodExecOptions` for example.
 #[async_trait]
 pub trait Admission: Send + Sync + std::fmt::Debug {
     /// Its name, as `--enable-admission-plugins` knows it.

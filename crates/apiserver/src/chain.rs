@@ -21,6 +21,7 @@ use sampan_model::Status;
 use crate::User;
 use crate::dispatch;
 use crate::http_io::body::Body;
+use crate::http_io::media::Encoding;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::{RequestInfo, decode_path};
@@ -35,16 +36,19 @@ where
 {
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let Some(path) = decode_path(parts.uri.path()) else {
-        return respond::status(&Status::bad_request("the path is not valid percent-encoded UTF-8"), JSON);
-    };
     let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let trail = audit::Trail::begin(&server, &parts, &query);
+    let Some(path) = decode_path(parts.uri.path()) else {
+        let status = Status::bad_request("the path is not valid percent-encoded UTF-8");
+        let mut answer = trail.answered(respond::status(&status, Encoding::Json), false, false).await;
+        Shared::stamp(&mut answer);
+        return answer;
+    };
     let selected = dispatch::selected_name(&query);
-    let info = RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref());
+    let info = Arc::new(RequestInfo::parse(&parts.method, &path, query.flag("watch"), selected.as_deref()));
     let head = parts.method == http::Method::HEAD;
     let label = metrics::Label::of(&server.registry.catalog(), &info, &parts);
 
-    let trail = audit::Trail::begin(&server, &parts, &query);
     let mut panicked = false;
     let mut warnings = Vec::new();
     // A body that nobody is going to read is let go at once: a client that never ends it holds nothing up.
@@ -59,7 +63,7 @@ where
                 Ok(limit) => limit,
                 Err(status) => {
                     trail.failed(&info, &parts, status.message());
-                    return refuse(respond::status(&status, JSON), body).await;
+                    return refuse(respond::status(&status, Encoding::Json), body).await;
                 }
             };
             deadline::bound(limit, async {
@@ -75,7 +79,7 @@ where
                     if let Err(refusal) = authorize(&server, &trail, &user, &info, &query, &parts).await {
                         return *refusal;
                     }
-                    dispatch::dispatch(&server, user, info.clone(), query.clone(), &parts, body.take()).await
+                    dispatch::dispatch(&server, user.clone(), &info, &query, &parts, body.take()).await
                 };
                 let answer = admitted.serve(rest).await;
                 // Of a refusal, the body is still there. The seat has been given back by now.
@@ -91,7 +95,7 @@ where
                 tracing::error!(path = %info.path, verb = %info.verb, panic = %text, "a request panicked");
                 panicked = true;
                 trail.panicked(&text).await;
-                respond::status(&Status::internal("the server failed on this request"), JSON)
+                respond::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
             }
         }
     };
@@ -122,7 +126,7 @@ async fn identify(
             Ok(found) => found,
             Err(status) => {
                 trail.unauthenticated(info, parts);
-                return Err(Box::new(respond::status(&status, JSON)));
+                return Err(told(server, trail, parts, &status));
             }
         };
     *warnings = notes.warnings;
@@ -135,7 +139,7 @@ async fn identify(
             Ok(other.user)
         }
         Ok(None) => Ok(requestor),
-        Err(status) => Err(Box::new(respond::status(&status, JSON))),
+        Err(status) => Err(told(server, trail, parts, &status)),
     }
 }
 
@@ -156,7 +160,16 @@ async fn authorize(
     if verdict.is_allowed() {
         return Ok(());
     }
-    Err(Box::new(authorization::refused(user, info, &parts.uri, &verdict)))
+    match authorization::refused(user, info, &parts.uri, &verdict) {
+        Ok(status) => Err(told(server, trail, parts, &status)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A filter's refusal, in the encoding that the client asked for.
+fn told(server: &Shared, trail: &audit::Trail<'_>, parts: &Parts, status: &Status) -> Box<Answer> {
+    trail.refused(status);
+    Box::new(respond::status(status, dispatch::any_encoding(server, parts)))
 }
 
 /// A refusal, once the body has been read to its end: only then the connection can be used again.
@@ -171,5 +184,3 @@ where
     }
     refusal
 }
-
-const JSON: crate::http_io::media::Encoding = crate::http_io::media::Encoding::Json;

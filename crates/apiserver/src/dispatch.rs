@@ -1,6 +1,7 @@
 //! From a request that may be done to the part of the server that does it.
 
 pub(crate) mod body;
+mod connect;
 mod list_body;
 mod paths;
 mod protobuf;
@@ -40,8 +41,8 @@ pub(crate) fn selected_name(query: &Query) -> Option<String> {
 pub(crate) async fn dispatch<B>(
     server: &Arc<Shared>,
     user: Arc<User>,
-    info: RequestInfo,
-    query: Query,
+    info: &RequestInfo,
+    query: &Query,
     parts: &Parts,
     body: Option<B>,
 ) -> Answer
@@ -51,7 +52,7 @@ where
     B::Error: std::fmt::Display,
 {
     // Failures are few: what they are told in is negotiated when there is one.
-    let failed = |status: &Status| respond::status(status, error_encoding(server, &info, parts));
+    let failed = |status: &Status| respond::status(status, error_encoding(server, info, parts));
     // The body is read before anything is refused, so that a client that is still sending can read why.
     let body = match body {
         Some(body) => body::read(body).await,
@@ -73,9 +74,9 @@ where
         if let Some(page) = server.pages.iter().find(|page| page.path() == info.path) {
             return crate::pages::answer(&**page, accept(parts), parts).await;
         }
-        return paths::answer(server, &info, &query, parts);
+        return paths::answer(server, info, query, parts);
     }
-    match resource::answer(server, user, &info, &query, parts, body).await {
+    match resource::answer(server, user, info, query, parts, body).await {
         Ok(answer) => answer,
         Err(resource::Failure::Page) => respond::page_not_found(),
         Err(resource::Failure::Status(status)) => {
@@ -102,7 +103,8 @@ pub(crate) fn accept(parts: &Parts) -> Option<&str> {
     parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok())
 }
 
-/// The encoding in which a failure is told: the one that the client asked for, if it asked for one that there is.
+/// The encoding in which a failure is told: the one that the client asked for, if it asked for one that there is. A
+/// clause for a table or for metadata alone is passed over: a Status is neither.
 fn error_encoding(server: &Shared, info: &RequestInfo, parts: &Parts) -> Encoding {
     let protobuf = || {
         let catalog = server.registry.catalog();
@@ -111,5 +113,11 @@ fn error_encoding(server: &Shared, info: &RequestInfo, parts: &Parts) -> Encodin
             None => catalog.protobuf(),
         }
     };
-    negotiate(accept(parts), Offers::Transforms, &protobuf).map_or(Encoding::Json, |form| form.encoding)
+    negotiate(accept(parts), Offers::Objects, &protobuf).map_or(Encoding::Json, |form| form.encoding)
+}
+
+/// The same for what belongs to no resource: refusals by the filters, paths that there are not.
+pub(crate) fn any_encoding(server: &Shared, parts: &Parts) -> Encoding {
+    let protobuf = || server.registry.catalog().protobuf();
+    negotiate(accept(parts), Offers::Objects, &protobuf).map_or(Encoding::Json, |form| form.encoding)
 }

@@ -3,13 +3,14 @@
 //! A request is classified, takes seats of its level or waits for them in a queue, and, if its flow is a heavy one, takes a turn on the
 //! processors whenever it computes ([`turns`]). Where fairness is switched off, two simple limits stand in its place. Files, in the order in which a request meets
 //! them: `config` (what there is), `classify`, `estimate` (how many seats), `level` and `dealer` (queues), `turns` and `ledger`;
-//! `borrowing` and `demand` (the limits of levels), `metrics`, `dump`.
+//! `borrowing` and `demand` (the limits of levels), `dropped` (when refused clients come back), `metrics`, `dump`.
 
 mod borrowing;
 mod classify;
 pub mod config;
 mod dealer;
 mod demand;
+mod dropped;
 mod dump;
 mod estimate;
 mod held_body;
@@ -174,8 +175,8 @@ impl FlowControl {
     pub(crate) async fn admit(
         &self,
         registry: &Registry,
-        user: &User,
-        info: &RequestInfo,
+        user: &Arc<User>,
+        info: &Arc<RequestInfo>,
         query: &Query,
     ) -> Result<Admitted, Answer> {
         // Connections that last are limited by what they lead to; of a watch, the beginning counts.
@@ -185,7 +186,7 @@ impl FlowControl {
         let mut admitted = match &self.how {
             How::Fair(fair) => fair.admit(registry, user, info, query).await?,
             How::Simple(limits) => {
-                let place = Place::Simple(limits.enter(user, info).ok_or_else(too_many)?);
+                let place = Place::Simple(limits.enter(user, info).ok_or_else(|| too_many(1))?);
                 Admitted { place, stamp: None, counted: None }
             }
         };
@@ -201,9 +202,9 @@ impl FlowControl {
     }
 }
 
-fn too_many() -> Answer {
+fn too_many(retry_after: u32) -> Answer {
     let mut answer = respond::text(429, TOO_MANY);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
     answer
 }
 
@@ -263,8 +264,8 @@ impl Fair {
     async fn admit(
         &self,
         registry: &Registry,
-        user: &User,
-        info: &RequestInfo,
+        user: &Arc<User>,
+        info: &Arc<RequestInfo>,
         query: &Query,
     ) -> Result<Admitted, Answer> {
         let now = Instant::now();
@@ -283,8 +284,12 @@ impl Fair {
             let seats = estimate::seats(registry, info, query, schema.response, &schema.bounds);
             schema.metrics.estimated(seats);
             let arrival = Arrival { flow, seats, metrics: Arc::clone(&schema.metrics) };
-            let shown = || Box::new(dump::Request::new(distinguisher, user, info)) as Box<dyn level::Shown>;
-            let entry = schema.level.enter(arrival, now, shown);
+            let request = level::Request {
+                by: schema.config.distinguisher,
+                user: Arc::clone(user),
+                info: Arc::clone(info),
+            };
+            let entry = schema.level.enter(arrival, request, now);
             let whose = Whose {
                 level: schema.number,
                 weight: schema.bounds.nominal,
@@ -318,7 +323,11 @@ impl Fair {
                     metrics.waited(Duration::ZERO, false);
                 }
                 metrics.refused(reason.as_str());
-                let mut answer = too_many();
+                let active = self.active.load();
+                let schema = active.schemas.iter().find(|schema| Arc::ptr_eq(&schema.metrics, &metrics));
+                // Who waited for a level that is gone comes back to another.
+                let retry_after = schema.map_or(1, |schema| schema.level.drop_one(Instant::now()));
+                let mut answer = too_many(retry_after);
                 stamp.put(&mut answer);
                 Err(answer)
             }
@@ -387,15 +396,20 @@ impl Fair {
 
     /// Divides the seats among levels by what is asked of them.
     fn lend(&self, levels: &[Arc<Level>], now: Instant) {
-        let targets: Vec<_> = levels.iter().map(|level| level.target(now)).collect();
+        let seen: Vec<_> = levels.iter().map(|level| level.target(now)).collect();
+        let targets: Vec<_> = seen.iter().map(|(_, target)| *target).collect();
         let nominal = levels.iter().map(|level| level.limits().0.nominal).sum();
-        let parts = borrowing::divide(nominal, &targets);
+        let division = borrowing::divide(nominal, &targets);
+        if let Some((fraction, _)) = &division {
+            self.metrics.fair_fraction(*fraction);
+        }
         for (i, level) in levels.iter().enumerate() {
-            if let Some(parts) = &parts {
+            if let Some((_, parts)) = &division {
                 level.set_limit(borrowing::rounded(parts[i]), now);
             }
             let (bounds, current) = level.limits();
             self.metrics.limits(&level.name, &bounds, current);
+            self.metrics.demand(&level.name, &seen[i].0, &seen[i].1);
         }
     }
 }

@@ -5,15 +5,25 @@
 //! is used, without waiting for anything: the hub offers events before a commit is acknowledged, so what a client was
 //! told is in every view that is taken afterwards. When nothing has changed, a use costs two atomic loads.
 //!
+//! A watcher holds so many events and no more, so a view that nobody uses for long is made anew at its next use. Where that
+//! would take too long (all pods of a cluster), [`Mirror::keep_up`] has a task take the changes when no reader does.
+//!
 //! It knows no kind: what the view is, its [`View`] says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sampan_store::{Entry, Error, EventKind, Store, Watcher};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// How long changes wait for a reader before the owner's task takes them. In this time fewer come than a watcher holds: that
+/// would be 40,000 a second.
+const UNREAD_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What is derived. Cloning it must be cheap: readers keep the old one while the new one is made.
 pub trait View: Clone + Send + Sync + 'static {
@@ -23,13 +33,27 @@ pub trait View: Clone + Send + Sync + 'static {
     fn remove(&mut self, key: &str);
 }
 
-/// Wakes nobody: it only remembers that there is something.
+/// Remembers that there is something, and wakes the owner's task, if there is one.
 #[derive(Debug)]
-struct Changed(AtomicBool);
+struct Changed {
+    flag: AtomicBool,
+    owner: Notify,
+}
 
 impl Wake for Changed {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
+        self.flag.store(true, Ordering::Release);
+        self.owner.notify_one();
+    }
+}
+
+/// The task that keeps a view up; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Owner(JoinHandle<()>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -52,7 +76,7 @@ impl<V: View> Mirror<V> {
         Self {
             store,
             prefixes,
-            changed: Arc::new(Changed(AtomicBool::new(true))),
+            changed: Arc::new(Changed { flag: AtomicBool::new(true), owner: Notify::new() }),
             catching_up: AtomicBool::new(false),
             current: ArcSwap::from_pointee(empty.clone()),
             empty,
@@ -60,9 +84,24 @@ impl<V: View> Mirror<V> {
         }
     }
 
+    /// Takes changes that no reader takes, from the view's first use on. Needs the runtime.
+    pub fn keep_up(mirror: &Arc<Self>) -> Owner {
+        let mirror = Arc::clone(mirror);
+        Owner(tokio::spawn(async move {
+            loop {
+                // A watcher wakes once; the next time after somebody took what it holds.
+                mirror.changed.owner.notified().await;
+                tokio::time::sleep(UNREAD_TIMEOUT).await;
+                if mirror.changed.flag.load(Ordering::Acquire) {
+                    mirror.catch_up();
+                }
+            }
+        }))
+    }
+
     /// The view as of now: with every change that anybody has been told of.
     pub fn read(&self) -> Arc<V> {
-        if self.changed.0.load(Ordering::Acquire) || self.catching_up.load(Ordering::Acquire) {
+        if self.changed.flag.load(Ordering::Acquire) || self.catching_up.load(Ordering::Acquire) {
             self.catch_up();
         }
         self.current.load_full()
@@ -72,7 +111,7 @@ impl<V: View> Mirror<V> {
         let mut watchers = self.watchers.lock();
         self.catching_up.store(true, Ordering::Release);
         // Whoever waited for the lock finds the work done. What comes from here on sets it again.
-        if self.changed.0.swap(false, Ordering::AcqRel) {
+        if self.changed.flag.swap(false, Ordering::AcqRel) {
             self.follow(&mut watchers);
         }
         self.catching_up.store(false, Ordering::Release);
@@ -228,6 +267,29 @@ mod tests {
         assert_eq!((view.0.len(), view.0["/a/042"].as_str()), (100, "49"));
         put(&store, "/a/042", "after").await;
         assert_eq!(mirror.read().0["/a/042"], "after");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_takes_the_changes_that_nobody_reads() {
+        let store = Arc::new(Embedded::in_memory());
+        let mirror = Arc::new(Mirror::new(store.clone(), vec!["/a/".into()], Copy::default()));
+        let owner = Mirror::keep_up(&mirror);
+        put(&store, "/a/1", "before").await;
+        tokio::time::sleep(UNREAD_TIMEOUT * 2).await;
+        assert!(mirror.current.load().0.is_empty(), "a view that was never used is not made");
+        assert_eq!(shown(&mirror), "/a/1=before");
+        for value in ["x", "y"] {
+            put(&store, "/a/1", value).await;
+            while mirror.current.load().0["/a/1"] != value {
+                tokio::time::sleep(UNREAD_TIMEOUT).await;
+            }
+            assert!(!mirror.changed.flag.load(Ordering::Acquire), "nothing is left to read");
+        }
+        drop(owner);
+        put(&store, "/a/1", "z").await;
+        tokio::time::sleep(UNREAD_TIMEOUT * 2).await;
+        assert_eq!(mirror.current.load().0["/a/1"], "y");
+        assert_eq!(shown(&mirror), "/a/1=z");
     }
 
     #[tokio::test]

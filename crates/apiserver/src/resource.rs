@@ -23,10 +23,12 @@ pub enum Verb {
     Patch,
     Delete,
     DeleteCollection,
+    /// To connect to something by way of the object, whatever the method: admission alone knows this one.
+    Connect,
 }
 
 impl Verb {
-    /// All verbs, in the order in which discovery lists them.
+    /// All verbs that a resource may have, in the order in which discovery lists them.
     pub const ALL: [Verb; 8] = [
         Verb::Create,
         Verb::Delete,
@@ -49,13 +51,14 @@ impl Verb {
             Verb::Patch => "patch",
             Verb::Delete => "delete",
             Verb::DeleteCollection => "deletecollection",
+            Verb::Connect => "connect",
         }
     }
 }
 
 /// A set of verbs.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Verbs(u8);
+pub struct Verbs(u16);
 
 impl Verbs {
     /// No verb.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use sampan_model::{GroupVersionKind, Status, Str, Value};
 use sampan_schema::Schema;
 
+use crate::http_io::respond::Answer;
 use crate::{Context, Strategy, Verbs};
 
 /// A subresource of a [`crate::Resource`].
@@ -34,7 +35,7 @@ pub enum Behaviour {
     Projection(Arc<dyn Projection>),
     /// Something that is asked of the object by a POST: `binding`, `eviction`, `token`.
     Action(Arc<dyn Action>),
-    /// A connection to somewhere else: `exec`, `log`, `proxy`. Answered by what a later layer installs; 501 until then.
+    /// A connection to somewhere else: `exec`, `log`, `proxy`.
     Connect(Arc<dyn Connect>),
 }
 
@@ -58,6 +59,8 @@ pub type ChangeFn<'f> =
 /// Reads and changes the parent of an [`Action`], by the same engine that serves the resource itself.
 #[async_trait]
 pub trait Parent: Send + Sync {
+    /// The namespace (empty at cluster scope) and the name that stand in the path.
+    fn place(&self) -> (&str, &str);
     /// The object that the path names, or 404.
     async fn get(&self) -> Result<Value, Status>;
     /// Changes the object: `change` runs on the newest state, again after a conflict. Rules of the main resource are not applied.
@@ -95,11 +98,36 @@ pub trait Action: Send + Sync + std::fmt::Debug {
     async fn create(&self, parent: &dyn Parent, body: Value) -> Result<Value, Status>;
 }
 
-/// A connection to somewhere else.
+/// A connection to somewhere else, as far as it was let through: authorized, and seen by admission.
+pub struct Connection<'a> {
+    /// What was asked for: an object of the subresource's kind (`PodExecOptions`).
+    pub options: Value,
+    /// Method and headers; among the extensions is what takes the connection over (`hyper::upgrade::OnUpgrade`).
+    pub parts: &'a http::request::Parts,
+    /// The body, for proxies.
+    pub body: bytes::Bytes,
+}
+
+/// Connects to somewhere else by way of an object.
 #[async_trait]
 pub trait Connect: Send + Sync + std::fmt::Debug {
-    /// What a GET without an upgrade answers: content type and text; or why not.
-    async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status>;
+    /// What a request asks for, as an object of the subresource's kind: from its query, and from what stands in its path
+    /// behind the subresource (with its first slash; empty when there is nothing).
+    fn options(&self, query: &str, path: &str) -> Result<Value, Status>;
+    /// Whether something may stand in the path behind the subresource.
+    fn takes_path(&self) -> bool {
+        false
+    }
+    /// Whether it is a connection for admission ([`crate::Verb::Connect`]); a log is only read.
+    fn is_admitted(&self) -> bool {
+        true
+    }
+    /// Whether who connects needs the verb `create` whatever the method is: a WebSocket begins with a GET.
+    fn needs_create(&self) -> bool {
+        false
+    }
+    /// Connects, or says why not.
+    async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status>;
 }
 
 /// Finds an object by resource (in the storage's group), namespace and name, for an action on it.

@@ -8,6 +8,7 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{GroupVersionResource, Map, Value};
 
 use crate::descriptions::inflate;
+use crate::flow_control::autoupdate;
 use crate::services::DEFAULT_CIDR;
 
 static OBJECTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap.z"));
@@ -89,8 +90,12 @@ pub fn objects() -> Vec<(GroupVersionResource, Value)> {
     objects
 }
 
-/// What becomes of a first object that is there already: roles and bindings get what they lack, everything else stays.
+/// What becomes of a first object that is there already: roles and bindings get what they lack, flow schemas and priority
+/// levels that are the server's get their spec, everything else stays.
 pub fn reconcile(resource: &Resource, existing: &Value, wanted: &Value) -> Existing {
+    if resource.gvr.group == autoupdate::GROUP {
+        return autoupdate::outcome(resource, existing, wanted);
+    }
     reconcile::object(&resource.gvr.group, &resource.kind, existing, wanted)
 }
 

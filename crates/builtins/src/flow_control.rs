@@ -2,6 +2,7 @@
 //!
 //! A mirror of what is stored, so a change holds from the next request on.
 
+pub mod autoupdate;
 mod upkeep;
 
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use sampan_model::meta::ObjectMeta;
 use sampan_model::{Str, Value};
 use sampan_store::{Entry, Store};
 
-pub use upkeep::follow;
+pub use upkeep::{follow, maintain};
 
 const PREFIX: &str = "/registry/flowcontrol.apiserver.k8s.io/";
 

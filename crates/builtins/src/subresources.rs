@@ -2,6 +2,7 @@
 
 mod binding;
 mod connect;
+mod connect_options;
 mod eviction;
 mod scale;
 mod token;
@@ -28,7 +29,8 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
         (_, "eviction") => Behaviour::Action(Arc::new(eviction::Eviction)),
         (_, "token") => Behaviour::Action(Arc::new(token::Token(None))),
         (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),
-        (_, other) => Behaviour::Connect(Arc::new(connect::Unavailable::new(other))),
+        (resource, "proxy") => Behaviour::Connect(Arc::new(connect::Proxy::of(resource))),
+        (_, other) => Behaviour::Connect(Arc::new(connect::Stream::named(other))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use arc_swap::ArcSwap;
 use sampan_store::{Form, Transform, TransformError, Transformed};
 
+use crate::metrics::Metrics;
 use crate::rules::Rules;
 use crate::{Error, config, provider};
 
@@ -12,6 +13,7 @@ use crate::{Error, config, provider};
 #[derive(Debug, Default)]
 pub struct Encryption {
     rules: ArcSwap<Rules>,
+    metrics: Metrics,
 }
 
 impl Encryption {
@@ -21,11 +23,13 @@ impl Encryption {
     }
 
     /// Reads a configuration. Its KMS plugins are asked for their state; one that does not answer is asked again
-    /// until it does, and is no error.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    /// until it does, and is no error. `server`: under which name metrics tell of this server (by its hash).
+    pub fn load(path: &Path, server: &str) -> Result<Self, Error> {
         let text = config::read(path)?;
-        let rules = Rules::new(&config::parse(&text, path)?)?;
-        Ok(Self { rules: ArcSwap::from_pointee(rules) })
+        let metrics = Metrics::new(server);
+        let rules = Rules::new(&config::parse(&text, path)?, &metrics)?;
+        metrics.in_force(&text);
+        Ok(Self { rules: ArcSwap::from_pointee(rules), metrics })
     }
 
     /// Whether any provider is a KMS plugin.
@@ -36,6 +40,10 @@ impl Encryption {
     /// What is wrong with the KMS plugins as of the last time that they were asked; never waits.
     pub fn health(&self) -> Result<(), String> {
         self.rules.load().health()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn rules(&self) -> std::sync::Arc<Rules> {
@@ -60,5 +68,9 @@ impl Transform for Encryption {
 
     fn is_current(&self, key: &str, form: Option<Form>) -> bool {
         self.rules.load().providers(key).first().is_none_or(|first| first.would_write(form))
+    }
+
+    fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.metrics.register(registry);
     }
 }

@@ -34,6 +34,11 @@ impl Status {
         Self::new("Unavailable", format!("connection error: {error}"))
     }
 
+    /// The name of the code, as Go's library has it.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Whether the other side did not answer in time.
     pub(crate) fn is_timeout(&self) -> bool {
         self.code == "DeadlineExceeded"

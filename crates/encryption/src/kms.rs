@@ -21,6 +21,7 @@ use sampan_store::{Form, Transformed};
 use zeroize::Zeroizing;
 
 use crate::error::ValueError;
+use crate::metrics::{self, Metrics, Way};
 use crate::provider;
 use envelope::DataKey;
 use messages::EncryptedObject;
@@ -51,6 +52,7 @@ struct Shared {
     prefix: String,
     socket: PathBuf,
     timeout: Duration,
+    metrics: Metrics,
     /// With what is written now; `None` before the plugin was well for the first time.
     state: ArcSwapOption<State>,
     health: Mutex<Health>,
@@ -64,25 +66,32 @@ struct State {
     /// Without data.
     envelope: EncryptedObject,
     form: Form,
+    key_id_hash: Arc<str>,
     expires: Instant,
 }
 
 /// The outcome of a decryption.
 #[derive(Debug, Clone)]
 enum Seed {
-    Known(Arc<DataKey>),
+    Known(Arc<DataKey>, Arc<str>),
     Failed { at: Instant, error: String },
 }
 
 impl Kms {
     /// Begins to ask the plugin.
-    pub(crate) fn start(name: &str, socket: &str, timeout: Duration) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        socket: &str,
+        timeout: Duration,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
         let prefix = format!("k8s:enc:kms:v2:{name}:");
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             prefix: prefix.clone(),
             socket: socket.into(),
             timeout,
+            metrics: metrics.clone(),
             state: ArcSwapOption::empty(),
             health: Mutex::new(Health::unknown()),
             seeds: Mutex::default(),
@@ -138,7 +147,7 @@ impl Kms {
             let age = now.saturating_duration_since(state.expires).as_secs();
             return Err(ValueError::Kms(format!(
                 "encryptedDEKSource with keyID hash {:?} expired {age}s ago",
-                key_id_hash(&state.envelope.key_id)
+                state.key_id_hash
             )));
         }
         let mut envelope = state.envelope.clone();
@@ -146,6 +155,7 @@ impl Kms {
         let mut bytes = Vec::with_capacity(self.prefix.len() + envelope.encoded_len());
         bytes.extend_from_slice(self.prefix.as_bytes());
         envelope.encode(&mut bytes).map_err(|_| ValueError::Cipher)?;
+        self.shared.metrics.used(Way::ToStorage, &self.shared.name, &state.key_id_hash);
         Ok(Transformed { bytes, form: state.form })
     }
 
@@ -153,15 +163,17 @@ impl Kms {
     pub(crate) fn open(&self, key: &str, sealed: &[u8]) -> Result<Transformed, ValueError> {
         let envelope = EncryptedObject::decode(sealed).map_err(|error| ValueError::Kms(error.to_string()))?;
         envelope::validate(&envelope).map_err(ValueError::Kms)?;
-        let seed = self.seed(&envelope)?;
+        let (seed, key_id_hash) = self.seed(&envelope)?;
+        self.shared.metrics.used(Way::FromStorage, &self.shared.name, &key_id_hash);
         let bytes = seed.open(key, &envelope.encrypted_data)?;
         Ok(Transformed { bytes, form: self.shared.form(&envelope) })
     }
 
-    fn seed(&self, envelope: &EncryptedObject) -> Result<Arc<DataKey>, ValueError> {
+    /// The seed, and the hash of the id of the key that has encrypted it.
+    fn seed(&self, envelope: &EncryptedObject) -> Result<(Arc<DataKey>, Arc<str>), ValueError> {
         let id = envelope::cache_key(envelope);
         match self.shared.seeds.lock().get(&id) {
-            Some(Seed::Known(seed)) => return Ok(Arc::clone(seed)),
+            Some(Seed::Known(seed, hash)) => return Ok((Arc::clone(seed), Arc::clone(hash))),
             Some(Seed::Failed { at, error }) if at.elapsed() < FAILED_TTL => {
                 return Err(ValueError::Kms(error.clone()));
             }
@@ -171,8 +183,9 @@ impl Kms {
         match secret.map_err(|error| format!("failed to decrypt DEK, error: {error}")) {
             Ok(secret) => {
                 let seed = Arc::new(DataKey::new(envelope.encrypted_dek_source_type, &secret)?);
-                self.shared.keep(id, Seed::Known(Arc::clone(&seed)));
-                Ok(seed)
+                let hash: Arc<str> = key_id_hash(&envelope.key_id).into();
+                self.shared.keep(id, Seed::Known(Arc::clone(&seed), Arc::clone(&hash)));
+                Ok((seed, hash))
             }
             Err(error) => {
                 self.shared.keep(id, Seed::Failed { at: Instant::now(), error: error.clone() });
@@ -195,18 +208,14 @@ impl Shared {
             seeds.clear();
         }
         seeds.insert(id, seed);
+        let known = seeds.values().filter(|seed| matches!(seed, Seed::Known(..))).count();
+        self.metrics.seeds(&self.name, known);
     }
 }
 
 /// As upstream shows key ids, which may be secret, in messages.
 fn key_id_hash(key_id: &str) -> String {
-    use sha2::Digest as _;
-    use std::fmt::Write as _;
-    let mut text = String::from("sha256:");
-    for byte in sha2::Sha256::digest(key_id.as_bytes()) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    metrics::hash(key_id.as_bytes())
 }
 
 #[cfg(test)]

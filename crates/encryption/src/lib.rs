@@ -10,6 +10,7 @@ mod encryption;
 mod error;
 mod grpc;
 mod kms;
+mod metrics;
 mod provider;
 mod reload;
 mod resource;

@@ -44,7 +44,14 @@ impl Reloader {
             return Ok(Reloaded::Unchanged);
         }
         self.seen = Some(hash);
-        let rules = Rules::new(&config::parse(&text, &self.path)?)?;
+        let result = self.take(&text, snapshot);
+        self.encryption.metrics().reloaded(result.is_ok());
+        result
+    }
+
+    fn take(&mut self, text: &str, snapshot: impl FnOnce() -> Snapshot) -> Result<Reloaded, Error> {
+        let metrics = self.encryption.metrics();
+        let rules = Rules::new(&config::parse(text, &self.path)?, metrics)?;
         if let Err(complaint) = rules.health() {
             // The plugin may come up in the meantime, without a change of the file.
             self.seen = None;
@@ -52,6 +59,7 @@ impl Reloader {
         }
         rules.can_read(&snapshot(), &self.encryption.rules())?;
         self.encryption.replace(rules);
+        metrics.in_force(text);
         Ok(Reloaded::Changed)
     }
 }

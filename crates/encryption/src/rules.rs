@@ -7,6 +7,7 @@ use sampan_store::{Form, Snapshot};
 use crate::Error;
 use crate::config::{Configuration, KmsConfiguration, ProviderConfiguration};
 use crate::kms::Kms;
+use crate::metrics::Metrics;
 use crate::provider::{Family, Keyed, Provider};
 use crate::resource::GroupResource;
 
@@ -29,12 +30,12 @@ struct Rule {
 impl Rules {
     /// Makes a valid configuration into rules, and starts to talk to its plugins: each has been asked once then,
     /// whether it answered or not.
-    pub(crate) fn new(configuration: &Configuration) -> Result<Self, Error> {
+    pub(crate) fn new(configuration: &Configuration, metrics: &Metrics) -> Result<Self, Error> {
         let mut rules = Self::default();
         for entry in &configuration.resources {
             let mut providers = Vec::new();
             for provider in &entry.providers {
-                providers.append(&mut rules.provider(provider)?);
+                providers.append(&mut rules.provider(provider, metrics)?);
             }
             for name in &entry.resources {
                 rules.add(name, &providers)?;
@@ -44,7 +45,11 @@ impl Rules {
         Ok(rules)
     }
 
-    fn provider(&mut self, provider: &ProviderConfiguration) -> Result<Vec<Provider>, Error> {
+    fn provider(
+        &mut self,
+        provider: &ProviderConfiguration,
+        metrics: &Metrics,
+    ) -> Result<Vec<Provider>, Error> {
         let ProviderConfiguration { aesgcm, aescbc, secretbox, identity: _, kms } = provider;
         if let Some(keys) = aesgcm {
             Keyed::all(Family::AesGcm, keys)
@@ -53,7 +58,7 @@ impl Rules {
         } else if let Some(keys) = secretbox {
             Keyed::all(Family::Secretbox, keys)
         } else if let Some(kms) = kms {
-            let kms = start(kms)?;
+            let kms = start(kms, metrics)?;
             self.plugins.push(Arc::clone(&kms));
             Ok(vec![Provider::Kms(kms)])
         } else {
@@ -132,14 +137,14 @@ impl Rules {
     }
 }
 
-fn start(kms: &KmsConfiguration) -> Result<Arc<Kms>, Error> {
+fn start(kms: &KmsConfiguration, metrics: &Metrics) -> Result<Arc<Kms>, Error> {
     if kms.api_version == "v1" {
         return Err(Error::KmsV1);
     }
     let failed = |source| Error::Kms { name: kms.name.clone(), source };
     let invalid = || failed(std::io::ErrorKind::InvalidInput.into());
     let (socket, timeout) = (kms.socket().ok_or_else(invalid)?, kms.timeout().ok_or_else(invalid)?);
-    Kms::start(&kms.name, socket, timeout).map(Arc::new).map_err(failed)
+    Kms::start(&kms.name, socket, timeout, metrics).map(Arc::new).map_err(failed)
 }
 
 fn shown(group: &str, resource: &str) -> String {

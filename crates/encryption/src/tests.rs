@@ -33,13 +33,15 @@ pub(crate) fn configuration(rules: &[(&str, &[String])]) -> String {
 pub(crate) fn load(text: &str) -> Result<Encryption, Error> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    Encryption::load(file.path())
+    Encryption::load(file.path(), "")
 }
 
 /// The error with its causes, without the file's name.
 pub(crate) fn complaint(text: &str) -> String {
     let path = Path::new("/etc/enc.yaml");
-    match crate::config::parse(text, path).and_then(|c| crate::rules::Rules::new(&c)) {
+    match crate::config::parse(text, path)
+        .and_then(|c| crate::rules::Rules::new(&c, &crate::metrics::Metrics::default()))
+    {
         Err(error) => error.to_string(),
         Ok(rules) => panic!("{rules:?} were made of\n{text}"),
     }

@@ -2,7 +2,7 @@
 //! writes them.
 //!
 //! A [`Layout`] joins a table of field numbers to the types of a [`crate::SchemaSet`]; encoder and decoder walk
-//! it beside the tree. An object on its own stands in an envelope that names its kind ([`envelope`]). Nothing
+//! it beside the tree, or beside the text of one ([`Transcoder`]). An object on its own stands in an envelope that names its kind ([`envelope`]). Nothing
 //! here knows HTTP, streams, or the name of any kind.
 
 mod backwards;
@@ -11,12 +11,15 @@ mod encode;
 pub mod envelope;
 mod forms;
 mod layout;
+mod outline;
+mod source;
 mod wire;
 
 pub use backwards::Backwards;
 pub use decode::decode;
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, TranscodeError, Transcoder, encode};
 pub use layout::{Layout, MessageId};
+pub use outline::NotJson;
 pub use wire::{Malformed, push_varint, varint_len};
 
 #[cfg(test)]

@@ -185,6 +185,9 @@ impl Store for Embedded {
 
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
+        if let Some(transform) = &self.transform {
+            transform.register_metrics(registry);
+        }
     }
 }
 

@@ -35,4 +35,7 @@ pub trait Transform: Send + Sync + std::fmt::Debug + 'static {
 
     /// Whether a value that were written now would lie on the disk in this form.
     fn is_current(&self, key: &str, form: Option<Form>) -> bool;
+
+    /// Registers its metrics.
+    fn register_metrics(&self, _registry: &mut prometheus_client::registry::Registry) {}
 }

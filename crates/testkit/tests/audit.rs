@@ -177,6 +177,8 @@ async fn every_answer_has_an_audit_id_with_a_policy_and_without() {
     assert!(memory.last().get("objectRef").is_none());
     let plain = TestServer::start().await;
     assert_eq!(plain.get("/healthz").await.headers["audit-id"].len(), 36);
+    let early = plain.get("/%ff").await;
+    assert_eq!((early.code, early.headers["audit-id"].len()), (400, 36), "the path is not even read");
 }
 
 #[tokio::test]
@@ -294,7 +296,9 @@ async fn a_watch_is_told_when_it_starts_and_when_it_ends() {
 #[tokio::test]
 async fn a_panic_is_the_last_that_is_told_of_a_request() {
     let (server, memory) = at("Metadata").await;
-    server.create(CONFIG_MAPS, &fixtures::config_map("panic", "k", "v")).await.refused(500);
+    let reply = server.create(CONFIG_MAPS, &fixtures::config_map("panic", "k", "v")).await;
+    let sentence = "This request caused apiserver to panic. Look in the logs for details.\n";
+    assert_eq!((reply.code, reply.text().as_str()), (500, sentence));
     assert_eq!(memory.stages(), ["RequestReceived", "Panic"]);
     let status = &memory.last()["responseStatus"];
     assert_eq!((&status["code"], &status["reason"]), (&json!(500), &json!("InternalError")));

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sampan_apiserver::audit::{
-    Audit, Log, LogFormat, Metrics, Mode, Policy, Rotating, RotationOptions, Sink,
+    Audit, BatchOptions, Log, LogFormat, Metrics, Mode, Policy, Rotating, RotationOptions, Sink,
 };
 use sampan_store::embedded::Embedded;
-use sampan_testkit::TestServer;
+use sampan_testkit::{TestServer, eventually};
 use serde_json::Value;
 
 fn path(name: &str) -> PathBuf {
@@ -22,7 +23,8 @@ async fn server(format: LogFormat, mode: Mode, file: Rotating) -> TestServer {
     let metrics = Metrics::default();
     let sink = Sink::new(Arc::new(Log::file(format, file)), mode, None, metrics.clone());
     let audit = Arc::new(Audit::new(Policy::from_yaml(policy).unwrap(), vec![sink], metrics));
-    TestServer::configured(Arc::new(Embedded::in_memory()), |config| config.audit = Some(audit)).await
+    let store = Arc::new(Embedded::in_memory());
+    TestServer::configured(store, |config| config.audit = Some(audit)).await
 }
 
 #[tokio::test]
@@ -60,12 +62,39 @@ async fn the_older_form_has_the_most_important_fields() {
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
+/// The modes of `--audit-log-mode`.
 #[tokio::test]
 async fn a_full_disk_refuses_requests_only_where_the_mode_says_so() {
-    // A device that is always full.
-    for (mode, code) in [(Mode::BlockingStrict, 500), (Mode::Blocking, 200)] {
+    let batch =
+        BatchOptions { buffer_size: 100, max_size: 1, max_wait: Duration::from_secs(30), throttle: None };
+    let refused =
+        "Internal Server Error: \"/api/v1/namespaces/default/configmaps\": failed to store audit event\n";
+    let rows = [
+        ("blocking-strict", Mode::BlockingStrict, 500),
+        ("blocking", Mode::Blocking, 201),
+        ("batch", Mode::Batch(batch), 201),
+    ];
+    for (name, mode, code) in rows {
+        // A device that is always full.
         let full = Rotating::open("/dev/full".as_ref(), RotationOptions::default(), Timestamp::now).unwrap();
         let server = server(LogFormat::Json, mode, full).await;
-        assert_eq!(server.get("/healthz").await.code, code);
+        let object = sampan_testkit::fixtures::config_map("a", "k", "v");
+        let reply = server.create("/api/v1/namespaces/default/configmaps", &object).await;
+        assert_eq!(reply.code, code, "{name}");
+        assert!(reply.headers.contains_key("audit-id"), "{name}");
+        let stored = server.server().registry().store().snapshot();
+        let is_stored = stored.get("/registry/configmaps/default/a").is_some();
+        assert_eq!(is_stored, code == 201, "{name}: what is refused is not done");
+        if code == 500 {
+            assert_eq!(reply.text(), refused, "{name}");
+            assert_eq!(reply.headers["content-type"], "text/plain; charset=utf-8", "{name}");
+            continue;
+        }
+        let server = &server;
+        eventually("the lost events are counted", || async move {
+            let text = server.get("/metrics").await.text();
+            text.contains("apiserver_audit_error_total{plugin=\"log\"}").then_some(())
+        })
+        .await;
     }
 }

@@ -133,6 +133,27 @@ async fn a_body_that_never_comes_holds_no_seat() {
 }
 
 #[tokio::test]
+async fn the_dump_shows_who_is_served() {
+    let (server, eve, _) = tiny().await;
+    let path = format!(
+        "{CONFIG_MAPS}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    );
+    let watch = eve.watch(&path).await;
+    let dump = || async {
+        let path = "/debug/api_priority_and_fairness/dump_requests?includeRequestDetails=1";
+        let text = server.get(path).await.text();
+        text.lines().filter(|line| line.starts_with("tiny,")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let rows = dump().await;
+    let cells: Vec<&str> = rows[0].split(',').map(str::trim).collect();
+    assert_eq!((rows.len(), &cells[1..4]), (1, &["eve", "-1", "-1"][..]), "{rows:?}");
+    assert!(!cells[9].starts_with("0001"), "it has begun: {rows:?}");
+    assert_eq!(cells[10..12], ["eve", "watch"], "{rows:?}");
+    drop(watch);
+    assert!(dump().await.is_empty());
+}
+
+#[tokio::test]
 async fn without_fairness_reads_and_writes_have_two_limits_and_answers_no_headers() {
     let limits = Limits::InFlight { reading: 1, mutating: 1 };
     let server =
@@ -156,9 +177,12 @@ async fn dumps_have_the_columns_of_upstream() {
         "{queues}"
     );
     assert_eq!(queues.lines().filter(|line| line.starts_with("workload-low,")).count(), 128);
-    assert!(
-        text("dump_requests?includeRequestDetails=1").await.trim_end().ends_with("Resource, SubResource")
-    );
+    let requests = text("dump_requests?includeRequestDetails=1").await;
+    let mut rows = requests.lines();
+    assert!(rows.next().is_some_and(|columns| columns.ends_with("SubResource")), "{requests}");
+    // Who asks for it is served, without a queue.
+    let own = rows.find(|row| row.starts_with("exempt,")).unwrap_or_default();
+    assert!(own.contains("/debug/api_priority_and_fairness/dump_requests"), "{requests}");
     let denied = server.asked_by(user("bob", &["system:authenticated"]));
     let path = "/debug/api_priority_and_fairness/dump_queues";
     assert_eq!(denied.request(Method::GET, path, &[], "").await.code, 403);
@@ -201,4 +225,46 @@ async fn schemas_say_whether_their_level_exists_and_the_mandatory_ones_come_back
     eventually("it is there again", || async move { (server.get(path).await.code == 200).then_some(()) })
         .await;
     upkeep.abort();
+}
+
+#[tokio::test]
+async fn suggested_objects_are_the_servers_until_somebody_claims_them() {
+    let server = TestServer::start().await;
+    let levels = format!("{GROUP}/prioritylevelconfigurations");
+    let shares = |name: &str| {
+        let (server, path) = (server.clone(), format!("{levels}/{name}"));
+        async move { server.get(&path).await.json()["spec"]["limited"]["nominalConcurrencyShares"].clone() }
+    };
+    let edit = |name: &str, annotation: serde_json::Value| {
+        let (server, url) = (server.clone(), format!("{levels}/{name}"));
+        async move {
+            let patch = json!({
+                "metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": annotation}},
+                "spec": {"limited": {"nominalConcurrencyShares": 77}},
+            });
+            let headers = [("content-type", "application/merge-patch+json")];
+            server.request(Method::PATCH, &url, &headers, patch.to_string()).await.ok()
+        }
+    };
+    let maintain = || sampan_builtins::flow_control::maintain(server.server());
+    assert_eq!(maintain().await, Ok(0), "a new cluster is as it should be");
+    edit("workload-low", json!("true")).await;
+    edit("workload-high", json!("false")).await;
+    edit("global-default", json!(null)).await;
+    assert_eq!(maintain().await, Ok(2), "one gets its spec back, one is marked as somebody's");
+    assert_eq!(shares("workload-low").await, 100);
+    assert_eq!(shares("workload-high").await, 77);
+    assert_eq!(shares("global-default").await, 77);
+    let marked = server.get(&format!("{levels}/global-default")).await.json();
+    assert_eq!(marked["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"], "false");
+    server.delete(&format!("{GROUP}/flowschemas/probes")).await.ok();
+    let mut abandoned = level("of-an-older-version", &json!({"type": "Reject"}));
+    abandoned["metadata"]["annotations"] = json!({"apf.kubernetes.io/autoupdate-spec": "true"});
+    server.create(&levels, &abandoned).await.ok();
+    server.create(&levels, &level("mine", &json!({"type": "Reject"}))).await.ok();
+    assert_eq!(maintain().await, Ok(2), "one comes back, one goes");
+    assert_eq!(server.get(&format!("{GROUP}/flowschemas/probes")).await.code, 200);
+    assert_eq!(server.get(&format!("{levels}/of-an-older-version")).await.code, 404);
+    assert_eq!(server.get(&format!("{levels}/mine")).await.code, 200);
+    assert_eq!(maintain().await, Ok(0), "that is all");
 }

@@ -290,3 +290,67 @@ async fn what_protobuf_does_not_have_is_passed_over() {
     let status = opened(&server, &format!("{META}.Status"), &not_found.body);
     assert_eq!((not_found.code, status["message"].as_str()), (404, Some("configmaps \"none\" not found")));
 }
+
+/// Failures are told in the encoding that was asked for, whoever finds them. (Not so a request that takes too long, and one that is too
+/// many: upstream answers these in JSON and in plain text.)
+#[tokio::test]
+async fn refusals_by_the_filters_are_told_in_protobuf() {
+    let server = TestServer::start().await;
+    let stranger = server.asked_by(sampan_testkit::user("eve", &["system:authenticated"]));
+    let nobody = server.asked_anonymously();
+    let (bad, impersonating) = (("authorization", "Bearer nonsense"), ("impersonate-user", "bob"));
+    let none = ("x-none", "");
+    let rows = [
+        ("unknown credentials", &nobody, CONFIG_MAPS, bad, 401, "Unauthorized"),
+        ("no permission", &stranger, CONFIG_MAPS, none, 403, "Forbidden"),
+        ("no permission on a path", &stranger, "/metrics", none, 403, "Forbidden"),
+        (
+            "no permission on a custom resource",
+            &stranger,
+            "/apis/example.com/v1/things",
+            none,
+            403,
+            "Forbidden",
+        ),
+        ("impersonation", &stranger, CONFIG_MAPS, impersonating, 403, "Forbidden"),
+        ("an unknown version", &server, "/apis/apps/v9", none, 404, "NotFound"),
+        ("a missing object", &server, "/api/v1/namespaces/default/configmaps/none", none, 404, "NotFound"),
+    ];
+    let metadata = format!("{PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{PROTOBUF}");
+    for (name, who, path, header, code, reason) in rows {
+        for accept in [PROTOBUF, &metadata] {
+            let reply = who.request(Method::GET, path, &[("accept", accept), header], "").await;
+            assert_eq!(reply.code, code, "{name}: {}", reply.text());
+            assert_eq!(reply.headers["content-type"], PROTOBUF, "{name}");
+            let status = opened(&server, &format!("{META}.Status"), &reply.body);
+            assert_eq!((&status["reason"], &status["code"]), (&json!(reason), &json!(code)), "{name}");
+            assert_eq!((&status["kind"], &status["apiVersion"]), (&json!("Status"), &json!("v1")), "{name}");
+        }
+        let tables = "application/json;as=Table;g=meta.k8s.io;v=v1";
+        let reply = who.request(Method::GET, path, &[("accept", tables), header], "").await;
+        assert_eq!((reply.code, &reply.json()["kind"]), (code, &json!("Status")), "{name}");
+    }
+    let post = ask(&server, Method::POST, "/apis/apps/v1", PROTOBUF, vec![]).await;
+    assert_eq!((post.code, &post.headers["content-type"]), (405, &PROTOBUF.parse().unwrap()));
+    let unknown = ask(&server, Method::GET, "/apis/nowhere", PROTOBUF, vec![]).await;
+    assert_eq!((unknown.code, unknown.text().as_str()), (404, "404 page not found\n"));
+}
+
+#[tokio::test]
+async fn an_object_of_another_version_than_the_stored_one_is_transcoded_too() {
+    let server = TestServer::start().await;
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let event = json!({
+        "kind": "Event", "apiVersion": "events.k8s.io/v1", "metadata": {"name": "e"},
+        "eventTime": "2026-01-01T00:00:00.000001Z", "reportingController": "c.test/x", "reportingInstance": "i",
+        "action": "a", "reason": "r", "type": "Normal", "note": "a \"quoted\" note\n",
+        "regarding": {"namespace": "default"},
+    });
+    let created = server.create(events, &event).await.ok();
+    let read = ask(&server, Method::GET, &format!("{events}/e"), PROTOBUF, vec![]).await;
+    assert_eq!(opened(&server, "io.k8s.api.events.v1.Event", &read.body)["note"], created["note"]);
+    let list = ask(&server, Method::GET, events, PROTOBUF, vec![]).await;
+    let list = opened(&server, "io.k8s.api.events.v1.EventList", &list.body);
+    assert_eq!(list["items"][0]["note"], created["note"]);
+    assert_eq!(list["items"][0]["eventTime"], created["eventTime"]);
+}

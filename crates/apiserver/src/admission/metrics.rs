@@ -14,7 +14,7 @@ use crate::Verb;
 
 /// Upstream's buckets, in seconds.
 const BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
-const OPERATIONS: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
+const OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "CONNECT"];
 const PHASES: [&str; 2] = ["admit", "validate"];
 
 /// The two halves of admission.
@@ -53,8 +53,8 @@ pub(super) struct Metrics {
     plugins: PluginFamily,
     steps: StepFamily,
     /// By plug-in, phase and operation, of what was not refused.
-    accepted: Vec<[[Histogram; 3]; 2]>,
-    accepted_steps: [[Histogram; 3]; 2],
+    accepted: Vec<[[Histogram; 4]; 2]>,
+    accepted_steps: [[Histogram; 4]; 2],
 }
 
 impl Default for Metrics {
@@ -103,6 +103,7 @@ impl Metrics {
         let operation = match verb {
             Verb::Create => 0,
             Verb::Delete | Verb::DeleteCollection => 2,
+            Verb::Connect => 3,
             _ => 1,
         };
         let now = Instant::now();

@@ -109,6 +109,13 @@ impl<'a> Trail<'a> {
         }
     }
 
+    /// A filter refuses the request with this.
+    pub(super) fn refused(&self, status: &sampan_model::Status) {
+        if let Some(recorder) = self.recorder() {
+            recorder.status(&status.to_value());
+        }
+    }
+
     /// The request counts as made by another.
     pub(super) fn impersonated(&self, other: &Impersonated) {
         if let Some(recorder) = self.recorder() {

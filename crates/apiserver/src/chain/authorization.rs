@@ -9,7 +9,6 @@ use sampan_model::status::Details;
 use sampan_model::{GroupResource, Reason, Status};
 
 use crate::User;
-use crate::http_io::media::Encoding;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::RequestInfo;
@@ -249,15 +248,20 @@ impl Authorizer for AlwaysDeny {
     }
 }
 
-/// Who may not is told so: 403, or 500 when an authorizer failed that might have said yes.
-pub(super) fn refused(user: &User, info: &RequestInfo, uri: &http::Uri, verdict: &Verdict) -> Answer {
+/// Who may not is told so: 403, or the answer 500 when an authorizer failed that might have said yes.
+pub(super) fn refused(
+    user: &User,
+    info: &RequestInfo,
+    uri: &http::Uri,
+    verdict: &Verdict,
+) -> Result<Status, Box<Answer>> {
     let Some(error) = &verdict.error else {
-        return respond::status(&forbidden(user, info, &verdict.reason), Encoding::Json);
+        return Ok(forbidden(user, info, &verdict.reason));
     };
     tracing::error!(user = %user.name, path = %info.path, %error, "a request could not be authorized");
     let uri = go_quote(&uri.to_string());
     let text = format!("Internal Server Error: {uri}: {error}\n");
-    respond::bytes(500, "text/plain; charset=utf-8", sanitized(&text))
+    Err(Box::new(respond::bytes(500, "text/plain; charset=utf-8", sanitized(&text))))
 }
 
 /// Text as upstream shows it to browsers that might take it for HTML.

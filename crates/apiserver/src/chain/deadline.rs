@@ -5,7 +5,6 @@ use std::time::Duration;
 use sampan_model::Status;
 use sampan_model::time::parse_go_duration;
 
-use crate::http_io::media::Encoding;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::request_info::RequestInfo;
@@ -37,15 +36,25 @@ pub(crate) fn limit(info: &RequestInfo, query: &Query) -> Result<Option<Duration
     Ok(Some(if asked.is_zero() { REQUEST_TIMEOUT } else { asked.min(REQUEST_TIMEOUT) }))
 }
 
+/// 504, as upstream's handler writes it: JSON whatever was asked for, without kind and version, and without saying that it is JSON.
+fn late() -> Answer {
+    let status = Status::timeout("request did not complete within the allotted timeout", 0);
+    let mut value = status.to_value();
+    if let Some(map) = value.as_object_mut() {
+        map.remove("kind");
+        map.remove("apiVersion");
+    }
+    let mut text = value.to_json();
+    text.push('\n');
+    respond::bytes(status.code(), "text/plain; charset=utf-8", text)
+}
+
 /// Runs `work`, and answers 504 when it takes longer than the limit.
 pub(super) async fn bound(limit: Option<Duration>, work: impl Future<Output = Answer>) -> Answer {
     let Some(limit) = limit else { return work.await };
     match tokio::time::timeout(limit, work).await {
         Ok(answer) => answer,
-        Err(_) => respond::status(
-            &Status::timeout("request did not complete within the allotted timeout", 0),
-            Encoding::Json,
-        ),
+        Err(_) => late(),
     }
 }
 

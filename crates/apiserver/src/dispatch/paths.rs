@@ -55,7 +55,7 @@ pub(super) fn answer(server: &Arc<Shared>, info: &RequestInfo, query: &Query, pa
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return answer;
     }
-    respond::status(&super::not_allowed(), Encoding::Json)
+    respond::status(&super::not_allowed(), super::any_encoding(server, parts))
 }
 
 /// A document in the form that the client accepts.
@@ -119,7 +119,7 @@ fn resources(server: &Shared, group: &str, version: &str, parts: &Parts) -> Answ
     let catalog = server.registry.catalog();
     match catalog.version(group, version) {
         Some(resources) => object(server, &Discovery::resource_list(group, version, resources), parts),
-        None => respond::status(&Status::path_not_found(), Encoding::Json),
+        None => respond::status(&Status::path_not_found(), super::any_encoding(server, parts)),
     }
 }
 

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use sampan_model::{GroupVersion, Status, Value};
 use sampan_schema::Schema;
-use sampan_schema::protobuf::{self, Backwards, Malformed, MessageId, envelope};
+use sampan_schema::protobuf::{self, Backwards, Malformed, MessageId, Transcoder, envelope};
 
+use crate::Resource;
+use crate::http_io::media::Shape;
 use crate::http_io::protobuf::{Protobuf, not_marshalable};
 use crate::registry::Attributes;
 
@@ -42,6 +44,29 @@ pub(super) fn object(p: Protobuf, a: &Attributes, value: &Value) -> Result<Vec<u
         p.document(api_version, kind).ok_or_else(|| not_marshalable(kind))?
     };
     p.object(id, value)
+}
+
+/// An object of the resource, or its metadata, in its envelope, made of its stored bytes.
+pub(super) fn stored(p: Protobuf, a: &Attributes, shape: Shape, json: &[u8]) -> Result<Vec<u8>, Status> {
+    let (id, api_version, kind) = if let Shape::PartialMetadata { version, .. } = shape {
+        let (api_version, kind) = (format!("meta.k8s.io/{version}"), "PartialObjectMetadata");
+        let id = p.document(&api_version, kind).ok_or_else(|| not_marshalable(kind))?;
+        (id, api_version, kind)
+    } else {
+        let resource = &a.resource;
+        (message_of(p, &resource.schema)?, resource.group_version().to_string(), resource.kind.as_str())
+    };
+    let mut out = Backwards::with_capacity(json.len() + 64);
+    envelope::begin(&mut out);
+    p.transcode(id, json, &mut Transcoder::default(), &mut out)?;
+    envelope::close(&mut out, &api_version, kind);
+    Ok(out.as_slice().to_vec())
+}
+
+/// Whether the bytes of a resource's stored objects have the fields that its clients see.
+pub(super) fn is_as_stored(resource: &Resource) -> bool {
+    // The version itself stands in the envelope.
+    resource.conversion.is_none() || resource.group_version() == resource.storage_version
 }
 
 /// A frame of a watch: its length in four bytes, then a `WatchEvent` with the enveloped object.

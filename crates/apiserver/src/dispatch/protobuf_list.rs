@@ -2,14 +2,14 @@
 //!
 //! The envelope states the length of the list before the list, so a list that does not fit one piece is gone
 //! through twice: first to measure it, then to send it. Neither keeps more than a piece; the objects are an
-//! immutable snapshot, so both see the same.
+//! immutable snapshot, so both see the same. Messages are made of the stored bytes, without trees.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sampan_model::{Map, Status, Value};
-use sampan_schema::protobuf::{Backwards, MessageId, envelope, push_varint, varint_len};
+use sampan_schema::protobuf::{Backwards, MessageId, Transcoder, envelope, push_varint, varint_len};
 use sampan_store::Entry;
 
 use super::protobuf;
@@ -78,6 +78,8 @@ struct Items {
     /// The tag of an item, and the number of the list's metadata.
     tags: (u8, u32),
     scratch: Backwards,
+    /// What makes messages of stored bytes; `None` if their fields are those of another version.
+    transcoder: Option<Transcoder>,
 }
 
 impl Items {
@@ -92,6 +94,7 @@ impl Items {
             let kind = (resource.group_version().to_string(), resource.list_kind.to_string());
             (protobuf::message_of(p, &resource.schema)?, None, kind)
         };
+        let transcoder = protobuf::is_as_stored(&resource).then(Transcoder::default);
         // All lists number their fields alike, but for one that was published with them exchanged.
         let (items, meta) = if partial == Some("v1beta1") { (1, 2) } else { (2, 1) };
         Ok(Self {
@@ -102,6 +105,7 @@ impl Items {
             kind,
             tags: (items << 3 | 2, meta),
             scratch: Backwards::with_capacity(4 * 1024),
+            transcoder,
         })
     }
 
@@ -124,27 +128,38 @@ impl Items {
         }
     }
 
-    fn push_value(&mut self, value: &Value, out: &mut Vec<u8>) -> Result<(), Status> {
-        self.encode(value)?;
+    /// Encodes an entry into the scratch buffer.
+    fn encode_entry(&mut self, entry: &Entry) -> Result<(), Status> {
+        if let Some(transcoder) = &mut self.transcoder {
+            self.scratch.clear();
+            return self.p.transcode(self.item, &entry.value, transcoder, &mut self.scratch);
+        }
+        let value = object::parse(entry).map(|value| object::from_storage(&self.resource, value))?;
+        self.encode(&value)
+    }
+
+    /// Appends what was encoded last.
+    fn append(&self, out: &mut Vec<u8>) {
         out.push(self.tags.0);
         push_varint(out, self.scratch.len() as u64);
         out.extend_from_slice(self.scratch.as_slice());
+    }
+
+    fn push_value(&mut self, value: &Value, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.encode(value)?;
+        self.append(out);
         Ok(())
     }
 
-    fn value(&self, entry: &Entry) -> Result<Value, Status> {
-        object::parse(entry).map(|value| object::from_storage(&self.resource, value))
-    }
-
     fn push(&mut self, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
-        let value = self.value(entry)?;
-        self.push_value(&value, out)
+        self.encode_entry(entry)?;
+        self.append(out);
+        Ok(())
     }
 
     /// How many bytes an entry takes.
     fn measure(&mut self, entry: &Entry) -> Result<usize, Status> {
-        let value = self.value(entry)?;
-        self.encode(&value)?;
+        self.encode_entry(entry)?;
         let length = self.scratch.len();
         Ok(1 + varint_len(length as u64) + length)
     }

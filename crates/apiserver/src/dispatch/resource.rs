@@ -17,7 +17,7 @@ use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, Change, DeleteOptions, Deleted, ListOptions, PatchType, Written};
 use crate::request_info::RequestInfo;
 use crate::server::Shared;
-use crate::subresource::VirtualRequest;
+use crate::subresource::{Connect, VirtualRequest};
 use crate::{Behaviour, Resource, User, Verb, Verbs};
 
 /// Why a request is not answered with what it asked for.
@@ -99,7 +99,11 @@ fn manager(parts: &Parts) -> &str {
 fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), Failure> {
     let resource = &a.resource;
     let own_namespace = info.resource == "namespaces" && info.group.is_empty();
-    if (!resource.namespaced && !info.namespace.is_empty() && !own_namespace) || (!info.rest.is_empty()) {
+    let connect = super::connect::of(a);
+    let no_path = !connect.is_some_and(Connect::takes_path);
+    if (!resource.namespaced && !info.namespace.is_empty() && !own_namespace)
+        || (no_path && !info.rest.is_empty())
+    {
         return Err(Status::path_not_found().into());
     }
     let verbs = if info.subresource.is_empty() {
@@ -115,7 +119,7 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
         return Err(Status::path_not_found().into());
     }
     let allowed = match (&parts.method, info.verb.as_str()) {
-        (&http::Method::HEAD, _) => false,
+        (&http::Method::HEAD, _) if no_path => false,
         (&http::Method::GET, "list" | "watch") => {
             verbs.contains(if info.verb == "list" { Verb::List } else { Verb::Watch })
         }
@@ -140,6 +144,18 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
 
 impl Request<'_> {
     async fn run(&self, body: Bytes) -> Result<Answer, Status> {
+        if let Some(connect) = super::connect::of(&self.a) {
+            return super::connect::answer(
+                self.server,
+                &self.a,
+                self.info,
+                self.query,
+                self.parts,
+                connect,
+                body,
+            )
+            .await;
+        }
         match self.info.verb.as_str() {
             "get" if !self.a.subresource.is_empty() => self.get_part().await,
             "get" => self.get().await,
@@ -189,13 +205,6 @@ impl Request<'_> {
     }
 
     async fn get_part(&self) -> Result<Answer, Status> {
-        let sub = self.a.resource.subresource(&self.a.subresource).ok_or_else(Status::path_not_found)?;
-        if let Behaviour::Connect(connect) = &sub.behaviour {
-            let parent = self.server.registry.parent(&self.a, false);
-            let query = self.parts.uri.query().unwrap_or("");
-            let (code, content_type, text) = connect.get(&parent, query).await?;
-            return Ok(respond::bytes(code, content_type, text));
-        }
         let bytes = self.server.registry.get_part(&self.a, self.query.get("resourceVersion")).await?;
         self.object(200, bytes, &[])
     }
@@ -289,13 +298,7 @@ impl Request<'_> {
                 };
                 self.object(code, crate::registry::object::encoded(&answer), &warnings)
             }
-            Behaviour::Connect(connect) => {
-                let parent = self.server.registry.parent(&self.a, false);
-                let query = self.parts.uri.query().unwrap_or("");
-                let (code, content_type, text) = connect.get(&parent, query).await?;
-                Ok(respond::bytes(code, content_type, text))
-            }
-            Behaviour::Part(_) | Behaviour::Projection(_) => Err(not_allowed()),
+            Behaviour::Part(_) | Behaviour::Projection(_) | Behaviour::Connect(_) => Err(not_allowed()),
         }
     }
 

@@ -9,6 +9,7 @@ use sampan_model::{FieldError, Map, Reason, Status, Value};
 
 use super::list_body::ListBody;
 use super::{protobuf, protobuf_list, told};
+use crate::audit::Level;
 use crate::encode;
 use crate::http_io::body::Body;
 use crate::http_io::media::{Encoding, Form, Shape};
@@ -50,6 +51,14 @@ pub(super) fn one(
     if form == Form::JSON && !pretty {
         return Ok(respond::bytes(code, "application/json", object));
     }
+    if let (Encoding::Protobuf(p), Shape::Object | Shape::PartialMetadata { list: false, .. }) =
+        (form.encoding, form.shape)
+        && a.audit.level() < Level::RequestResponse
+        && is_of_resource(a, &object)
+    {
+        let message = protobuf::stored(p, a, form.shape, &object)?;
+        return Ok(respond::bytes(code, &form.content_type(), message));
+    }
     let value = tree(&object)?;
     let shown = match form.shape {
         Shape::Object | Shape::GroupDiscovery(_) => value,
@@ -72,6 +81,12 @@ pub(super) fn one(
         return Ok(respond::bytes(code, &form.content_type(), protobuf::object(p, a, &shown)?));
     }
     Ok(respond::object(code, &shown, form, pretty))
+}
+
+/// Whether bytes are those of an object of the resource: the answer to a write of a subresource may be another.
+fn is_of_resource(a: &Attributes, object: &[u8]) -> bool {
+    let prefix = encode::type_prefix(&a.resource.kind, &a.resource.group_version().to_string());
+    object.starts_with(prefix.as_bytes())
 }
 
 fn not_acceptable(message: String) -> Status {

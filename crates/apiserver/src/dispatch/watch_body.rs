@@ -16,7 +16,7 @@ use super::protobuf;
 use super::shape::{self, Include};
 use super::watch_timers::{Fired, Timers};
 use crate::http_io::body::{Body, Pieces};
-use crate::http_io::media::{Encoding, Form};
+use crate::http_io::media::{Encoding, Form, Shape};
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::registry::{Attributes, ListOptions, WatchEvent, WatchEvents, WatchItem, at_revision, object};
@@ -248,7 +248,7 @@ fn shared_frame(a: &Attributes, encoding: Encoding, kind: WatchEvent, event: &Ev
 /// The frame of an object as it is stored.
 fn stored_frame(a: &Attributes, encoding: Encoding, kind: &str, entry: &Entry) -> Bytes {
     let Encoding::Protobuf(p) = encoding else { return frame(encoding, kind, trimmed(&entry.value)) };
-    match object::parse(entry).and_then(|value| protobuf::object(p, a, &value)) {
+    match protobuf::stored(p, a, Shape::Object, &entry.value) {
         Ok(object) => frame(encoding, kind, &object),
         Err(status) => error_frame(encoding, &status),
     }

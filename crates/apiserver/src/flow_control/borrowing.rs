@@ -60,7 +60,8 @@ impl Bounds {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Demand {
     most: f64,
-    smoothed: f64,
+    /// Follows a rise at once, and a fall slowly.
+    pub(super) smoothed: f64,
 }
 
 impl Demand {
@@ -88,9 +89,9 @@ pub(super) struct Target {
     pub(super) upper: f64,
 }
 
-/// Divides `total`: each gets the same fraction of its target, unless one of its bounds says otherwise. `None` when the
-/// bounds cannot be met.
-pub(super) fn divide(total: u32, all: &[Target]) -> Option<Vec<f64>> {
+/// Divides `total`: each gets the same fraction of its target, unless one of its bounds says otherwise; the fraction and
+/// the parts. `None` when the bounds cannot be met.
+pub(super) fn divide(total: u32, all: &[Target]) -> Option<(f64, Vec<f64>)> {
     let total = f64::from(total);
     let at = |fraction: f64| {
         all.iter().map(move |t| (fraction * t.wanted.max(LEAST_TARGET)).clamp(t.lower, t.upper.max(t.lower)))
@@ -107,7 +108,7 @@ pub(super) fn divide(total: u32, all: &[Target]) -> Option<Vec<f64>> {
         let middle = f64::midpoint(low, high);
         if at(middle).sum::<f64>() < total { low = middle } else { high = middle }
     }
-    Some(at(high).collect())
+    Some((high, at(high).collect()))
 }
 
 /// A part of a division as a number of seats.
@@ -173,7 +174,7 @@ mod tests {
         ];
         for (row, total, targets, want) in rows {
             let got =
-                divide(total, &targets).map(|parts| parts.iter().map(|p| p.round()).collect::<Vec<_>>());
+                divide(total, &targets).map(|(_, parts)| parts.iter().map(|p| p.round()).collect::<Vec<_>>());
             assert_eq!(got, want, "{row}");
         }
     }

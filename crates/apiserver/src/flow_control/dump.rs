@@ -5,41 +5,24 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::level::{Dump, Level, Shown};
-use crate::User;
+use super::config::Distinguisher;
+use super::level::{Dump, Level, Request, RequestDump};
 use crate::http_io::query::Query;
-use crate::request_info::RequestInfo;
 
-/// What is shown of a request that waits.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) distinguisher: String,
-    pub(super) user: String,
-    pub(super) info: RequestInfo,
-}
-
-impl Request {
-    pub(super) fn new(distinguisher: &str, user: &User, info: &RequestInfo) -> Self {
-        Self { distinguisher: distinguisher.to_owned(), user: user.name.clone(), info: info.clone() }
-    }
-}
-
-impl Shown for Request {
-    fn cells(&self) -> (String, [String; 8]) {
-        let info = &self.info;
-        let version = if info.group.is_empty() {
-            info.version.clone()
-        } else {
-            format!("{}/{}", info.group, info.version)
-        };
-        let (verb, path, namespace, name) =
-            (info.verb.clone(), info.path.clone(), info.namespace.clone(), info.name.clone());
-        let (resource, part) = (info.resource.clone(), info.subresource.clone());
-        (
-            self.distinguisher.clone(),
-            [self.user.clone(), verb, path, namespace, name, version, resource, part],
-        )
-    }
+/// The cells of a request's details, and what tells its flow apart before them.
+fn cells(request: &Request) -> (String, [String; 8]) {
+    let info = &*request.info;
+    let version =
+        if info.group.is_empty() { info.version.clone() } else { format!("{}/{}", info.group, info.version) };
+    let distinguisher = match request.by {
+        None => String::new(),
+        Some(Distinguisher::ByUser) => request.user.name.clone(),
+        Some(Distinguisher::ByNamespace) => info.namespace.clone(),
+    };
+    let (verb, path, namespace, name) =
+        (info.verb.clone(), info.path.clone(), info.namespace.clone(), info.name.clone());
+    let (resource, part) = (info.resource.clone(), info.subresource.clone());
+    (distinguisher, [request.user.name.clone(), verb, path, namespace, name, version, resource, part])
 }
 
 /// Rows of cells, the first with the names of the columns.
@@ -179,28 +162,43 @@ fn requests(levels: &[(&str, Dump)], details: bool) -> String {
     }
     let mut table = Table::new(&columns);
     let (now, clock) = (Instant::now(), SystemTime::now());
+    let time = |at: Instant| {
+        let time = jiff::Timestamp::try_from(clock - now.saturating_duration_since(at));
+        time.map(|time| time.to_string()).unwrap_or_default()
+    };
+    let mut push = |level: &str, queue: Option<usize>, place: Option<usize>, dumped: &RequestDump| {
+        // As upstream: what is served has no place in its queue, and what has no queue no number of one.
+        let index = |i: Option<usize>| i.map_or_else(|| "-1".to_owned(), |i| i.to_string());
+        let (distinguisher, details_of) = cells(&dumped.request);
+        let mut row = vec![
+            level.to_owned(),
+            dumped.schema.to_string(),
+            index(queue),
+            index(place),
+            distinguisher,
+            time(dumped.arrived),
+            dumped.seats.to_string(),
+            "0".to_owned(),
+            "0s".to_owned(),
+            // What has not begun has Go's zero time.
+            dumped.started.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), time),
+        ];
+        if details {
+            row.extend(details_of);
+        }
+        table.0.push(row);
+    };
     for (name, level) in levels {
         for (i, queue) in level.queues.iter().enumerate() {
-            for (j, (schema, seats, since, (distinguisher, cells))) in queue.waiting.iter().enumerate() {
-                let arrived = jiff::Timestamp::try_from(clock - now.saturating_duration_since(*since));
-                let mut row = vec![
-                    (*name).to_owned(),
-                    schema.to_string(),
-                    i.to_string(),
-                    j.to_string(),
-                    distinguisher.clone(),
-                    arrived.map(|time| time.to_string()).unwrap_or_default(),
-                    seats.to_string(),
-                    "0".to_owned(),
-                    "0s".to_owned(),
-                    // It has not begun: Go's zero time.
-                    "0001-01-01T00:00:00Z".to_owned(),
-                ];
-                if details {
-                    row.extend(cells.iter().cloned());
-                }
-                table.0.push(row);
+            for (j, waiting) in queue.waiting.iter().enumerate() {
+                push(name, Some(i), Some(j), waiting);
             }
+            for served in &queue.served {
+                push(name, Some(i), None, served);
+            }
+        }
+        for served in &level.served {
+            push(name, None, None, served);
         }
     }
     table.text()

@@ -13,15 +13,19 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sampan_model::Str;
+use slab::Slab;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::borrowing::{Bounds, Demand};
-use super::config::{PriorityLevel, Queuing, Response};
+use super::config::{Distinguisher, PriorityLevel, Queuing, Response};
 use super::dealer;
-use super::demand::Integrator;
+use super::demand::{Integrator, Observed};
+use super::dropped::Dropped;
 use super::metrics::SchemaMetrics;
+use crate::User;
+use crate::request_info::RequestInfo;
 
 /// How long a request is taken to last until it has ended (upstream's `estimatedServiceDuration`), in seconds.
 const GUESS: f64 = 0.003;
@@ -74,6 +78,16 @@ pub(super) enum Entry {
 pub(super) struct Level {
     pub(super) name: Str,
     state: Mutex<State>,
+    dropped: Mutex<Dropped>,
+    /// When it began.
+    since: Instant,
+}
+
+/// How many seats were asked of a level.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) seen: Observed,
+    pub(super) smoothed: f64,
 }
 
 #[derive(Debug)]
@@ -100,6 +114,8 @@ struct State {
     robin: usize,
     arrivals: usize,
     next_id: u64,
+    /// Those that have a seat, for the dump; each seat knows its place.
+    served: Slab<Executing>,
 }
 
 #[derive(Debug, Default)]
@@ -120,13 +136,27 @@ struct Waiter {
     /// In virtual time.
     arrived: f64,
     grant: oneshot::Sender<Seat>,
-    shown: Box<dyn Shown>,
+    request: Request,
 }
 
-/// What a dump shows of a request that waits.
-pub(super) trait Shown: Send + std::fmt::Debug {
-    /// The flow's distinguisher, and the cells of the details.
-    fn cells(&self) -> (String, [String; 8]);
+/// What a dump shows of a request; it costs two counters to have it.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    /// What tells its flow apart.
+    pub(super) by: Option<Distinguisher>,
+    pub(super) user: Arc<User>,
+    pub(super) info: Arc<RequestInfo>,
+}
+
+/// A request that has its seat.
+#[derive(Debug)]
+struct Executing {
+    request: Request,
+    metrics: Arc<SchemaMetrics>,
+    seats: u32,
+    queue: Option<u32>,
+    arrived: Instant,
+    started: Instant,
 }
 
 /// What became of the requests of a level, for the dump.
@@ -146,6 +176,7 @@ type Grants = SmallVec<[(oneshot::Sender<Seat>, Seat); 2]>;
 pub(super) struct Seat {
     level: Arc<Level>,
     queue: Option<u32>,
+    place: usize,
     arrival: Arrival,
     since: Instant,
     /// When the request ended, if whoever drops this knows.
@@ -184,9 +215,15 @@ impl Level {
             robin: 0,
             arrivals: 0,
             next_id: 0,
+            served: Slab::new(),
         };
         state.respond_with(config.response);
-        Arc::new(Self { name: config.name.clone(), state: Mutex::new(state) })
+        Arc::new(Self {
+            name: config.name.clone(),
+            state: Mutex::new(state),
+            dropped: Mutex::default(),
+            since: now,
+        })
     }
 
     /// The level has another configuration now; requests stay where they are.
@@ -214,12 +251,18 @@ impl Level {
         send(grants);
     }
 
-    /// What the level should have by what was asked of it since the last time.
-    pub(super) fn target(&self, now: Instant) -> super::borrowing::Target {
+    /// What was asked of the level since the last time, and what it should have by that.
+    pub(super) fn target(&self, now: Instant) -> (Wanted, super::borrowing::Target) {
         let mut state = self.state.lock();
         let seen = state.wanted.reset(now);
         state.demand.update(&seen);
-        state.demand.target(&state.bounds)
+        (Wanted { seen, smoothed: state.demand.smoothed }, state.demand.target(&state.bounds))
+    }
+
+    /// A request is refused: how many seconds its client is to wait.
+    pub(super) fn drop_one(&self, now: Instant) -> u32 {
+        let mut dropped = self.dropped.lock();
+        dropped.drop_one(now.saturating_duration_since(self.since).as_secs())
     }
 
     /// Its limits, and how many seats it has now.
@@ -228,21 +271,16 @@ impl Level {
         (state.bounds, state.limit)
     }
 
-    /// A request arrives. `shown` is made only if it must wait.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        arrival: Arrival,
-        now: Instant,
-        shown: impl FnOnce() -> Box<dyn Shown>,
-    ) -> Entry {
+    /// A request arrives.
+    pub(super) fn enter(self: &Arc<Self>, arrival: Arrival, request: Request, now: Instant) -> Entry {
         let mut state = self.state.lock();
         if state.response == Response::Exempt {
-            return Entry::Go(state.seat(self, None, arrival, now));
+            return Entry::Go(state.seat(self, None, arrival, request, [now, now]));
         }
         state.advance(now);
         let Response::Queue(queuing) = state.response else {
             if state.accommodates(arrival.seats) {
-                return Entry::Go(state.seat(self, None, arrival, now));
+                return Entry::Go(state.seat(self, None, arrival, request, [now, now]));
             }
             state.totals.rejected += 1;
             return Entry::Refused(Refusal::ConcurrencyLimit);
@@ -252,7 +290,7 @@ impl Level {
         if state.waiting == 0 && state.accommodates(arrival.seats) {
             arrival.metrics.queue_length.observe(1.0);
             state.begin_if_idle(index);
-            return Entry::Go(state.seat(self, Some(at), arrival, now));
+            return Entry::Go(state.seat(self, Some(at), arrival, request, [now, now]));
         }
         if state.queues[index].waiting.len() >= queuing.length_limit as usize
             && state.seats_in_use >= state.limit
@@ -266,13 +304,13 @@ impl Level {
         state.next_id += 1;
         state.waiting += 1;
         state.seats_waiting += arrival.seats;
-        arrival.metrics.in_queue.inc();
+        arrival.metrics.queued(arrival.seats);
         let arrived = state.virtual_time;
         let queue = &mut state.queues[index];
         queue.seats_waiting += arrival.seats;
         #[allow(clippy::cast_precision_loss)] // queues are short
         arrival.metrics.queue_length.observe((queue.waiting.len() + 1) as f64);
-        queue.waiting.push_back(Waiter { id, arrival, since: now, arrived, grant, shown: shown() });
+        queue.waiting.push_back(Waiter { id, arrival, since: now, arrived, grant, request });
         state.note_demand(now);
         // Seats may be free: those who wait before this one may need more than there are.
         let grants = state.dispatch(self, now);
@@ -283,6 +321,7 @@ impl Level {
 
     fn leave(self: &Arc<Self>, seat: &Seat, now: Instant) {
         let mut state = self.state.lock();
+        state.served.try_remove(seat.place);
         state.executing -= 1;
         state.seats_in_use -= seat.arrival.seats;
         if state.response == Response::Exempt {
@@ -320,7 +359,7 @@ impl Level {
         state.advance(now);
         state.waiting -= 1;
         state.seats_waiting -= waiter.arrival.seats;
-        waiter.arrival.metrics.in_queue.dec();
+        waiter.arrival.metrics.left_queue(waiter.arrival.seats);
         waiter.arrival.metrics.waited(now - waiter.since, false);
         let count = if timed_out { &mut state.totals.timed_out } else { &mut state.totals.cancelled };
         *count += 1;
@@ -339,7 +378,19 @@ impl Level {
     /// What a dump shows.
     pub(super) fn dump(&self) -> Dump {
         let state = self.state.lock();
-        let queue = |queue: &Queue| QueueDump {
+        let executing = |queue: Option<u32>| -> Vec<RequestDump> {
+            let served = state.served.iter().map(|(_, executing)| executing);
+            let here = served.filter(|executing| executing.queue == queue);
+            here.map(|e| RequestDump {
+                schema: e.metrics.schema.clone(),
+                seats: e.seats,
+                arrived: e.arrived,
+                started: Some(e.started),
+                request: e.request.clone(),
+            })
+            .collect()
+        };
+        let queue = |(i, queue): (usize, &Queue)| QueueDump {
             executing: queue.executing,
             seats_in_use: queue.seats_in_use,
             next_start: queue.next_start,
@@ -347,15 +398,23 @@ impl Level {
             waiting: queue
                 .waiting
                 .iter()
-                .map(|w| (w.arrival.metrics.schema.clone(), w.arrival.seats, w.since, w.shown.cells()))
+                .map(|w| RequestDump {
+                    schema: w.arrival.metrics.schema.clone(),
+                    seats: w.arrival.seats,
+                    arrived: w.since,
+                    started: None,
+                    request: w.request.clone(),
+                })
                 .collect(),
+            served: executing(u32::try_from(i).ok()),
         };
         Dump {
             quiescing: state.quiescing,
             waiting: state.waiting,
             executing: state.executing,
             totals: state.totals,
-            queues: state.queues.iter().map(queue).collect(),
+            queues: state.queues.iter().enumerate().map(queue).collect(),
+            served: executing(None),
         }
     }
 }
@@ -368,10 +427,20 @@ pub(super) struct Dump {
     pub(super) executing: u32,
     pub(super) totals: Totals,
     pub(super) queues: Vec<QueueDump>,
+    /// Those that are served without a queue.
+    pub(super) served: Vec<RequestDump>,
 }
 
-/// What a dump shows of a request that waits: schema, seats, arrival, distinguisher and cells.
-pub(super) type WaiterDump = (Str, u32, Instant, (String, [String; 8]));
+/// What a dump shows of a request.
+#[derive(Debug)]
+pub(super) struct RequestDump {
+    pub(super) schema: Str,
+    pub(super) seats: u32,
+    pub(super) arrived: Instant,
+    /// `None`: it waits.
+    pub(super) started: Option<Instant>,
+    pub(super) request: Request,
+}
 
 /// What a dump shows of a queue.
 #[derive(Debug)]
@@ -380,7 +449,8 @@ pub(super) struct QueueDump {
     pub(super) seats_in_use: u32,
     pub(super) next_start: f64,
     pub(super) seats_waiting: u32,
-    pub(super) waiting: Vec<WaiterDump>,
+    pub(super) waiting: Vec<RequestDump>,
+    pub(super) served: Vec<RequestDump>,
 }
 
 impl QueueDump {
@@ -450,7 +520,14 @@ impl State {
     }
 
     /// Gives a request its seat.
-    fn seat(&mut self, level: &Arc<Level>, queue: Option<u32>, arrival: Arrival, now: Instant) -> Seat {
+    fn seat(
+        &mut self,
+        level: &Arc<Level>,
+        queue: Option<u32>,
+        arrival: Arrival,
+        request: Request,
+        [arrived, now]: [Instant; 2],
+    ) -> Seat {
         self.executing += 1;
         self.seats_in_use += arrival.seats;
         self.totals.dispatched += 1;
@@ -462,7 +539,15 @@ impl State {
         }
         self.note_demand(now);
         arrival.metrics.begun(arrival.seats);
-        Seat { level: Arc::clone(level), queue, arrival, since: now, until: None, of_watch: false }
+        let place = self.served.insert(Executing {
+            request,
+            metrics: Arc::clone(&arrival.metrics),
+            seats: arrival.seats,
+            queue,
+            arrived,
+            started: now,
+        });
+        Seat { level: Arc::clone(level), queue, place, arrival, since: now, until: None, of_watch: false }
     }
 
     /// Gives seats to those who wait, as far as there are any. To be sent when the lock is free.
@@ -481,10 +566,11 @@ impl State {
             queue.seats_waiting -= needed;
             self.waiting -= 1;
             self.seats_waiting -= needed;
-            waiter.arrival.metrics.in_queue.dec();
+            waiter.arrival.metrics.left_queue(waiter.arrival.seats);
             waiter.arrival.metrics.waited(now - waiter.since, true);
             let index = u32::try_from(index).expect("queues are numbered by u32");
-            let seat = self.seat(level, Some(index), waiter.arrival, now);
+            let times = [waiter.since, now];
+            let seat = self.seat(level, Some(index), waiter.arrival, waiter.request, times);
             self.queues[index as usize].not_before_arrival();
             grants.push((waiter.grant, seat));
         }

@@ -1,7 +1,7 @@
 //! The metrics of flow control, under upstream's names.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,9 +12,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use sampan_model::Str;
 
-use super::borrowing::Bounds;
+use super::borrowing::{Bounds, Target};
+use super::level::Wanted;
 
 type IntGauge = Gauge<i64, AtomicI64>;
+type FloatGauge = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LevelLabel {
@@ -78,6 +80,13 @@ pub(super) struct Metrics {
     lower: Family<LevelLabel, IntGauge>,
     upper: Family<LevelLabel, IntGauge>,
     current: Family<LevelLabel, IntGauge>,
+    seats_in_queue: Family<SchemaLabel, IntGauge>,
+    wanted_most: Family<LevelLabel, FloatGauge>,
+    wanted_average: Family<LevelLabel, FloatGauge>,
+    wanted_deviation: Family<LevelLabel, FloatGauge>,
+    wanted_smoothed: Family<LevelLabel, FloatGauge>,
+    target: Family<LevelLabel, FloatGauge>,
+    fair_fraction: FloatGauge,
 }
 
 impl Metrics {
@@ -97,6 +106,13 @@ impl Metrics {
             lower: Family::default(),
             upper: Family::default(),
             current: Family::default(),
+            seats_in_queue: Family::default(),
+            wanted_most: Family::default(),
+            wanted_average: Family::default(),
+            wanted_deviation: Family::default(),
+            wanted_smoothed: Family::default(),
+            target: Family::default(),
+            fair_fraction: FloatGauge::default(),
         };
         let of = registry.sub_registry_with_prefix("apiserver_flowcontrol");
         of.register(
@@ -144,7 +160,53 @@ impl Metrics {
             "current derived number of execution seats available to each priority level",
             metrics.current.clone(),
         );
+        of.register(
+            "current_inqueue_seats",
+            "Number of seats currently pending in queues of the API Priority and Fairness subsystem",
+            metrics.seats_in_queue.clone(),
+        );
+        of.register(
+            "demand_seats_high_watermark",
+            "High watermark, over last adjustment period, of demand_seats",
+            metrics.wanted_most.clone(),
+        );
+        of.register(
+            "demand_seats_average",
+            "Time-weighted average, over last adjustment period, of demand_seats",
+            metrics.wanted_average.clone(),
+        );
+        of.register(
+            "demand_seats_stdev",
+            "Time-weighted standard deviation, over last adjustment period, of demand_seats",
+            metrics.wanted_deviation.clone(),
+        );
+        of.register("demand_seats_smoothed", "Smoothed seat demands", metrics.wanted_smoothed.clone());
+        of.register("target_seats", "Seat allocation targets", metrics.target.clone());
+        of.register(
+            "seat_fair_frac",
+            "Fair fraction of server's concurrency to allocate to each priority level that can use it",
+            metrics.fair_fraction.clone(),
+        );
         metrics
+    }
+
+    /// What was asked of a level in the last period, and what it should have by that.
+    pub(super) fn demand(&self, level: &str, wanted: &Wanted, target: &Target) {
+        let label = LevelLabel { priority_level: level.to_owned() };
+        for (gauge, value) in [
+            (&self.wanted_most, wanted.seen.most),
+            (&self.wanted_average, wanted.seen.average),
+            (&self.wanted_deviation, wanted.seen.deviation),
+            (&self.wanted_smoothed, wanted.smoothed),
+            (&self.target, target.wanted),
+        ] {
+            gauge.get_or_create(&label).set(value);
+        }
+    }
+
+    /// The part of its target that each level gets.
+    pub(super) fn fair_fraction(&self, fraction: f64) {
+        self.fair_fraction.set(fraction);
     }
 
     /// The limits of a level.
@@ -179,6 +241,7 @@ impl Metrics {
         Arc::new(SchemaMetrics {
             schema: schema.clone(),
             in_queue: self.in_queue.get_or_create(&label).clone(),
+            seats_in_queue: self.seats_in_queue.get_or_create(&label).clone(),
             executing: self.executing.get_or_create(&label).clone(),
             seats: self.seats.get_or_create(&label).clone(),
             dispatched: self.dispatched.get_or_create(&label).clone(),
@@ -198,7 +261,8 @@ impl Metrics {
 #[derive(Debug)]
 pub(super) struct SchemaMetrics {
     pub(super) schema: Str,
-    pub(super) in_queue: IntGauge,
+    in_queue: IntGauge,
+    seats_in_queue: IntGauge,
     executing: IntGauge,
     seats: IntGauge,
     dispatched: Counter,
@@ -215,6 +279,18 @@ pub(super) struct SchemaMetrics {
 impl SchemaMetrics {
     pub(super) fn estimated(&self, seats: u32) {
         self.estimated.observe(seats.into());
+    }
+
+    /// A request waits in a queue.
+    pub(super) fn queued(&self, seats: u32) {
+        self.in_queue.inc();
+        self.seats_in_queue.inc_by(seats.into());
+    }
+
+    /// It waits no more.
+    pub(super) fn left_queue(&self, seats: u32) {
+        self.in_queue.dec();
+        self.seats_in_queue.dec_by(seats.into());
     }
 
     pub(super) fn begun(&self, seats: u32) {

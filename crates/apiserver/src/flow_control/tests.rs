@@ -35,10 +35,8 @@ fn limit(fair: &Fair, name: &str) -> u32 {
 fn enter(fair: &Fair, name: &str, seats: u32) -> Entry {
     let level = Arc::clone(&fair.changing.lock().levels[name]);
     let metrics = fair.metrics.of_schema(&"schema".into(), &name.into());
-    let shown = || {
-        Box::new(dump::Request::new("", &User::anonymous(), &RequestInfo::default())) as Box<dyn level::Shown>
-    };
-    level.enter(Arrival { flow: 0, seats, metrics }, Instant::now(), shown)
+    let request = level::Request { by: None, user: Arc::default(), info: Arc::default() };
+    level.enter(Arrival { flow: 0, seats, metrics }, request, Instant::now())
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The protobuf encoding of answers: objects in their envelopes, and the documents that every API has.
 
 use sampan_model::{Status, Value};
-use sampan_schema::protobuf::{self, Backwards, Layout, MessageId, envelope};
+use sampan_schema::protobuf::{self, Backwards, Layout, MessageId, Transcoder, envelope};
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -37,6 +37,17 @@ impl Protobuf {
     /// A tree as a message without an envelope.
     pub fn message(self, id: MessageId, value: &Value, out: &mut Backwards) -> Result<(), Status> {
         protobuf::encode(self.0, id, value, out).map_err(Status::internal)
+    }
+
+    /// The JSON of an object as a message without an envelope.
+    pub fn transcode(
+        self,
+        id: MessageId,
+        json: &[u8],
+        transcoder: &mut Transcoder,
+        out: &mut Backwards,
+    ) -> Result<(), Status> {
+        transcoder.transcode(self.0, id, json, out).map_err(Status::internal)
     }
 
     /// A tree as a message in its envelope.

@@ -41,6 +41,16 @@ impl Registry {
         Ok(cx.take_warnings())
     }
 
+    /// Lets admission see, change and refuse the options of a connection.
+    pub async fn admit_connection(&self, a: &Attributes, options: &mut Value) -> Result<Vec<String>, Status> {
+        let snapshot = self.store.snapshot();
+        let lookup = self.lookup(&snapshot);
+        let cx = Context::new(a, self.now(), false, &lookup);
+        self.admission.admit(&cx, Verb::Connect, options, None).await?;
+        self.admission.validate(&cx, Verb::Connect, options, None).await?;
+        Ok(cx.take_warnings())
+    }
+
     /// Another object, for an action on it by the user of `a`.
     pub fn parent_of<'a>(
         &'a self,
@@ -142,6 +152,10 @@ impl ActionParent<'_> {
 
 #[async_trait]
 impl Parent for ActionParent<'_> {
+    fn place(&self) -> (&str, &str) {
+        (&self.a.namespace, &self.a.name)
+    }
+
     async fn get(&self) -> Result<Value, Status> {
         self.registry.get_value(&self.a).await
     }

@@ -6,12 +6,12 @@
 pub mod graph;
 mod references;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use sampan_apiserver::User;
 use sampan_apiserver::chain::authorization::{Attributes, Authorizer, Decision, Rules, Verdict};
-use sampan_apiserver::mirror::Mirror;
+use sampan_apiserver::mirror::{Mirror, Owner};
 use sampan_store::Store;
 
 use super::rbac::rule::PolicyRule;
@@ -20,7 +20,9 @@ use graph::{Graph, Kind};
 /// The authorizer.
 #[derive(Debug)]
 pub struct Node {
-    graph: Mirror<Graph>,
+    graph: Arc<Mirror<Graph>>,
+    /// Keeps the graph up when nodes are quiet and pods are not; there is none before a node has come.
+    owner: OnceLock<Owner>,
     rules: Vec<PolicyRule>,
 }
 
@@ -42,7 +44,13 @@ impl Node {
     /// An authorizer by the objects of a store; `rules` are those of `system:node`.
     pub fn new(store: Arc<dyn Store>, rules: Vec<PolicyRule>) -> Self {
         let prefixes = graph::PREFIXES.map(str::to_owned).to_vec();
-        Self { graph: Mirror::new(store, prefixes, Graph::default()), rules }
+        let graph = Arc::new(Mirror::new(store, prefixes, Graph::default()));
+        Self { graph, owner: OnceLock::new(), rules }
+    }
+
+    fn graph(&self) -> Arc<Graph> {
+        self.owner.get_or_init(|| Mirror::keep_up(&self.graph));
+        self.graph.read()
     }
 
     /// Whether the object that is named belongs to the node.
@@ -50,7 +58,7 @@ impl Node {
         if a.info.name.is_empty() {
             return no("No Object name found");
         }
-        if self.graph.read().belongs(kind, &a.info.namespace, &a.info.name, node) {
+        if self.graph().belongs(kind, &a.info.namespace, &a.info.name, node) {
             return allow();
         }
         no(format!("no relationship found between node '{node}' and this object"))

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use sampan_apiserver::chain::authorization::{Attributes, Authorizer};
 use sampan_apiserver::request_info::RequestInfo;
 use sampan_apiserver::{Context, Verb};
+use sampan_auth::authorization::rbac::escalation::collects_garbage;
 use sampan_model::field_error::go_quote;
 use sampan_model::{Status, Value};
 
@@ -62,7 +63,7 @@ impl SignerPermission {
         match self.act {
             Act::Approve => true,
             Act::Sign => differs(&["status", "certificate"]) || differs(&["status", "conditions"]),
-            Act::Attest => differs(&["spec"]),
+            Act::Attest => old.is_none_or(|old| !collects_garbage(object, old)),
         }
     }
 }

@@ -60,8 +60,8 @@ pub(super) struct NamespaceExists;
 impl Rule for NamespaceExists {
     const NAME: &'static str = "NamespaceExists";
 
-    fn handles(&self, cx: &Context<'_>, _verb: Verb) -> bool {
-        !cx.namespace.is_empty()
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb != Verb::Connect && !cx.namespace.is_empty()
     }
 
     fn validate(&self, w: Write<'_>, _object: &Value) -> Result<(), Status> {

@@ -38,8 +38,8 @@ impl Judge for NodeRestriction {
         "NodeRestriction"
     }
 
-    fn handles(&self, cx: &Context<'_>, _verb: Verb) -> bool {
-        node_name(cx.user).is_some()
+    fn handles(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        verb != Verb::Connect && node_name(cx.user).is_some()
     }
 
     fn is_early(&self) -> bool {

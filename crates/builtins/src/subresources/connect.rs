@@ -1,10 +1,14 @@
 //! Connections to nodes: logs, exec, attach, port-forward, proxies. What the API server itself can answer is
-//! answered here; the rest waits for the layer that reaches nodes.
+//! answered here, in upstream's order; 501 is what the layer that reaches nodes will answer instead.
 
 use async_trait::async_trait;
-use sampan_apiserver::subresource::{Connect, Parent};
+use sampan_apiserver::http_io::respond::{self, Answer};
+use sampan_apiserver::subresource::{Connect, Connection, Parent};
+use sampan_model::field_error::go_quote;
 use sampan_model::meta::ObjectMeta;
-use sampan_model::{Status, Value};
+use sampan_model::{GroupResource, Status, Value};
+
+use super::connect_options;
 
 /// `pods/log`.
 #[derive(Debug)]
@@ -12,12 +16,19 @@ pub(super) struct Log;
 
 #[async_trait]
 impl Connect for Log {
-    async fn get(&self, parent: &dyn Parent, query: &str) -> Result<(u16, &'static str, String), Status> {
+    fn options(&self, query: &str, _path: &str) -> Result<Value, Status> {
+        connect_options::read("PodLogOptions", query, None)
+    }
+
+    fn is_admitted(&self) -> bool {
+        false
+    }
+
+    async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status> {
         let pod = parent.get().await?;
-        let container = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "container");
-        check_container(&pod, container.as_ref().map_or("", |(_, value)| value))?;
+        check_container(&pod, connection.options.str_at(&["container"]))?;
         if pod.str_at(&["spec", "nodeName"]).is_empty() {
-            return Ok((204, "text/plain", String::new()));
+            return Ok(respond::bytes(204, "text/plain", ""));
         }
         Err(Status::not_implemented("logs need a connection to nodes, which this server does not have yet"))
     }
@@ -51,33 +62,129 @@ fn check_container(pod: &Value, asked: &str) -> Result<(), Status> {
     Err(Status::bad_request(format!("a container name must be specified for pod {name}{choice}")))
 }
 
-/// Everything that needs a stream.
+/// `pods/exec`, `pods/attach`, `pods/portforward`.
 #[derive(Debug)]
-pub(super) struct Unavailable {
+pub(super) struct Stream {
     name: String,
+    kind: &'static str,
+    of_container: bool,
 }
 
-impl Unavailable {
-    /// The connection of that name.
-    pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned() }
+impl Stream {
+    /// The subresource of that name.
+    pub(super) fn named(name: &str) -> Self {
+        let (kind, of_container) = match name {
+            "attach" => ("PodAttachOptions", true),
+            "portforward" => ("PodPortForwardOptions", false),
+            _ => ("PodExecOptions", true),
+        };
+        Self { name: name.to_owned(), kind, of_container }
     }
 }
 
 #[async_trait]
-impl Connect for Unavailable {
-    async fn get(&self, parent: &dyn Parent, _query: &str) -> Result<(u16, &'static str, String), Status> {
-        parent.get().await?;
-        let name = &self.name;
-        Err(Status::not_implemented(format!(
-            "{name} needs a connection to nodes, which this server does not have yet"
-        )))
+impl Connect for Stream {
+    fn options(&self, query: &str, _path: &str) -> Result<Value, Status> {
+        connect_options::read(self.kind, query, None)
     }
+
+    fn needs_create(&self) -> bool {
+        true
+    }
+
+    async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status> {
+        let pod = parent.get().await?;
+        if self.of_container {
+            check_container(&pod, connection.options.str_at(&["container"]))?;
+        }
+        if pod.str_at(&["spec", "nodeName"]).is_empty() {
+            return Err(Status::bad_request(format!("pod {} does not have a host assigned", pod.name())));
+        }
+        Err(unreachable(&self.name))
+    }
+}
+
+/// `nodes/proxy`, `pods/proxy`, `services/proxy`.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    resource: String,
+    kind: &'static str,
+}
+
+impl Proxy {
+    /// That of a resource.
+    pub(super) fn of(resource: &str) -> Self {
+        let kind = match resource {
+            "nodes" => "NodeProxyOptions",
+            "services" => "ServiceProxyOptions",
+            _ => "PodProxyOptions",
+        };
+        Self { resource: resource.to_owned(), kind }
+    }
+}
+
+/// The name in `scheme:name:port`, `name:port` or `name` (upstream's `SplitSchemeNamePort`).
+fn name_in(text: &str) -> Option<&str> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let name = match parts.as_slice() {
+        [name] | [name, _] => name,
+        ["" | "http" | "https", name, _] => name,
+        _ => return None,
+    };
+    (!name.is_empty()).then_some(name)
+}
+
+#[async_trait]
+impl Connect for Proxy {
+    fn options(&self, query: &str, path: &str) -> Result<Value, Status> {
+        connect_options::read(self.kind, query, Some(path))
+    }
+
+    fn takes_path(&self) -> bool {
+        true
+    }
+
+    async fn connect(&self, parent: &dyn Parent, _connection: Connection<'_>) -> Result<Answer, Status> {
+        let (namespace, asked) = parent.place();
+        let Some(name) = name_in(asked) else {
+            let kind = self.resource.trim_end_matches('s');
+            return Err(Status::bad_request(format!("invalid {kind} request {}", go_quote(asked))));
+        };
+        let resource = GroupResource::new("", self.resource.as_str());
+        if parent.find(&resource, namespace, name).is_none() {
+            return Err(Status::not_found(&resource, name));
+        }
+        Err(unreachable("proxy"))
+    }
+}
+
+fn unreachable(name: &str) -> Status {
+    Status::not_implemented(format!(
+        "{name} needs a connection to nodes, which this server does not have yet"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxied_name_may_have_a_scheme_and_a_port() {
+        let rows = [
+            ("web", Some("web")),
+            ("web:80", Some("web")),
+            ("web:", Some("web")),
+            ("https:web:443", Some("web")),
+            (":web:443", Some("web")),
+            ("ftp:web:21", None),
+            ("a:b:c:d", None),
+            ("", None),
+            (":80", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(name_in(text), want, "{text}");
+        }
+    }
 
     #[test]
     fn a_log_is_of_one_container() {

@@ -183,12 +183,15 @@ async fn check(shared: &Shared) -> Result<(), String> {
     if status.version != "v2" && status.version != "v2beta1" {
         errors.push(format!("expected KMSv2 API version v2, got {}", status.version));
     }
-    match envelope::validate_key_id(&status.key_id) {
-        Err(error) => errors.push(format!(
+    if let Err(error) = envelope::validate_key_id(&status.key_id) {
+        shared.metrics.invalid(&shared.name, &status.key_id);
+        errors.push(format!(
             "got invalid KMSv2 KeyID hash {:?}: {error}",
             key_id_hash_or_empty(&status.key_id)
-        )),
-        Ok(()) => errors.extend(rotate(shared, &status.key_id, expires).await.err()),
+        ));
+    } else {
+        shared.metrics.seen(&shared.name, &key_id_hash(&status.key_id));
+        errors.extend(rotate(shared, &status.key_id, expires).await.err());
     }
     let all = match errors.len() {
         0 => return Ok(()),
@@ -204,7 +207,8 @@ async fn rotate(shared: &Shared, key_id: &str, expires: Instant) -> Result<(), S
         && state.envelope.key_id == key_id
     {
         let (seed, envelope) = (Arc::clone(&state.seed), state.envelope.clone());
-        shared.state.store(Some(Arc::new(State { seed, envelope, form: state.form, expires })));
+        let key_id_hash = Arc::clone(&state.key_id_hash);
+        shared.state.store(Some(Arc::new(State { seed, envelope, form: state.form, key_id_hash, expires })));
         return Ok(());
     }
     let uid = uuid::Uuid::new_v4().to_string();
@@ -236,14 +240,12 @@ async fn rotate(shared: &Shared, key_id: &str, expires: Instant) -> Result<(), S
         DataKey::new(envelope.encrypted_dek_source_type, secret.as_ref()).map_err(Into::into);
     let seed = Arc::new(seed.map_err(|error| failed(&error))?);
     // What is written with it can be read without the plugin.
-    shared.keep(envelope::cache_key(&envelope), Seed::Known(Arc::clone(&seed)));
+    let key_id_hash: Arc<str> = key_id_hash(key_id).into();
+    let known = Seed::Known(Arc::clone(&seed), Arc::clone(&key_id_hash));
+    shared.keep(envelope::cache_key(&envelope), known);
     let form = shared.form(&envelope);
-    shared.state.store(Some(Arc::new(State { seed, envelope, form, expires })));
-    tracing::info!(
-        provider = shared.name,
-        key_id_hash = key_id_hash(key_id),
-        "took a new seed from the kms plugin"
-    );
+    tracing::info!(provider = shared.name, %key_id_hash, "took a new seed from the kms plugin");
+    shared.state.store(Some(Arc::new(State { seed, envelope, form, key_id_hash, expires })));
     Ok(())
 }
 
@@ -258,7 +260,11 @@ async fn call<A: prost::Message + Default>(
     message: &impl prost::Message,
 ) -> Result<A, Status> {
     let method = format!("/v2.KeyManagementService/{method}");
-    grpc::call(&shared.socket, &method, message, shared.timeout).await
+    let began = Instant::now();
+    let answer = grpc::call(&shared.socket, &method, message, shared.timeout).await;
+    let code = answer.as_ref().err().map_or("OK", Status::code);
+    shared.metrics.called(&shared.name, &method, code, began.elapsed());
+    answer
 }
 
 fn key_id_hash_or_empty(key_id: &str) -> String {

@@ -13,7 +13,7 @@ fn start(plugin: &Plugin) -> Kms {
 }
 
 fn start_with(plugin: &Plugin, timeout: Duration) -> Kms {
-    let kms = Kms::start("vault", plugin.socket().to_str().unwrap(), timeout).unwrap();
+    let kms = Kms::start("vault", plugin.socket().to_str().unwrap(), timeout, &Metrics::new("")).unwrap();
     kms.wait_for_probe();
     kms
 }
@@ -171,4 +171,50 @@ fn a_key_that_the_plugin_has_no_longer_is_an_error_that_says_so() {
         assert_eq!(error, "failed to decrypt DEK, error: rpc error: code = Unavailable desc = no such key");
     }
     assert_eq!(plugin.decrypted(), 1);
+}
+
+#[test]
+fn calls_and_the_use_of_keys_are_counted_without_telling_their_names() {
+    let plugin = Plugin::start("a-secret-name");
+    let metrics = Metrics::new("apiserver-x");
+    let socket = plugin.socket();
+    let start = || {
+        let kms = Kms::start("vault", socket.to_str().unwrap(), Duration::from_secs(10), &metrics).unwrap();
+        kms.wait_for_probe();
+        kms
+    };
+    let kms = start();
+    let value = kms.seal(KEY, b"value").unwrap();
+    start().open(KEY, sealed(&kms, &value.bytes)).unwrap();
+    plugin.rotate("");
+    kms.wait_for_probe();
+    plugin.become_(Mood::Fails);
+    kms.wait_for_probe();
+    let text = metrics::text(&metrics);
+    let (key, server) = (metrics::hash(b"a-secret-name"), metrics::hash(b"apiserver-x"));
+    let used = |way: &str| {
+        format!(
+            "key_id_hash_total{{transformation_type=\"{way}\",provider_name=\"vault\",key_id_hash=\"{key}\",apiserver_id_hash=\"{server}\"}} 1"
+        )
+    };
+    let latency = |method: &str, code: &str| {
+        format!(
+            "kms_operations_latency_seconds_count{{provider_name=\"vault\",method_name=\"/v2.KeyManagementService/{method}\",grpc_status_code=\"{code}\"}}"
+        )
+    };
+    let rows = [
+        used("to_storage"),
+        used("from_storage"),
+        latency("Encrypt", "OK") + " 2",
+        latency("Decrypt", "OK") + " 1",
+        latency("Status", "OK"),
+        latency("Status", "Unavailable") + " 1",
+        "invalid_key_id_from_status_total{provider_name=\"vault\",error=\"empty\"}".to_owned(),
+        "dek_source_cache_size{provider_name=\"vault\"} 2".to_owned(),
+        format!("key_id_hash_status_last_timestamp_seconds{{provider_name=\"vault\",key_id_hash=\"{key}\""),
+    ];
+    for row in rows {
+        assert!(text.contains(&format!("apiserver_envelope_encryption_{row}")), "{row}\n{text}");
+    }
+    assert!(!text.contains("a-secret-name"), "{text}");
 }

@@ -179,7 +179,7 @@ async fn a_changed_configuration_is_taken_over_if_it_can_read_everything() {
     let (old, new, identity) =
         (provider("aesgcm", "key1", 1), provider("aesgcm", "key2", 2), "{identity: {}}".to_owned());
     write(&[old.clone(), identity.clone()]);
-    let encryption = Arc::new(Encryption::load(&file).unwrap());
+    let encryption = Arc::new(Encryption::load(&file, "").unwrap());
     let store = open(&dir.path().join("data"), &encryption).unwrap();
     let mut reloader = Reloader::new(Arc::clone(&encryption), &file);
     put(&store, SECRET, "confidential").await.unwrap();
@@ -217,7 +217,7 @@ async fn a_new_plugin_must_be_well_before_it_is_taken_over() {
         |providers: &[String]| std::fs::write(&file, configuration(&[("secrets", providers)])).unwrap();
     let old = provider("aesgcm", "key1", 1);
     write(std::slice::from_ref(&old));
-    let encryption = Arc::new(Encryption::load(&file).unwrap());
+    let encryption = Arc::new(Encryption::load(&file, "").unwrap());
     let store = open(&plugin.dir().join("data"), &encryption).unwrap();
     put(&store, SECRET, "confidential").await.unwrap();
     let mut reloader = Reloader::new(Arc::clone(&encryption), &file);

@@ -103,7 +103,8 @@ pub(crate) struct WebhookFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_webhook_config_file: Option<PathBuf>,
     /// Pause after the first failure
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    // The other is deprecated, and not shown.
+    #[arg(long, alias = "audit-webhook-batch-initial-backoff", value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub(crate) audit_webhook_initial_backoff: Duration,
     /// How events are handed to the webhook
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ModeFlag::Batch)]

@@ -1,7 +1,7 @@
 //! A buffer that is filled from its end, so that the length of a nested message is known when it is written:
 //! what comes last is put first, and no part is measured or moved.
 
-use super::wire::{self, push_varint};
+use super::wire;
 
 /// The buffer.
 #[derive(Debug, Default)]
@@ -56,14 +56,24 @@ impl Backwards {
     }
 
     /// Puts a varint.
-    pub fn varint(&mut self, value: u64) {
+    pub fn varint(&mut self, mut value: u64) {
+        #[allow(clippy::cast_possible_truncation)]
         if value < 0x80 {
-            #[allow(clippy::cast_possible_truncation)]
             return self.put(&[value as u8]);
         }
-        let mut bytes = Vec::with_capacity(10);
-        push_varint(&mut bytes, value);
-        self.put(&bytes);
+        let mut bytes = [0; 10];
+        let mut length = 0;
+        #[allow(clippy::cast_possible_truncation)]
+        while value >= 0x80 {
+            bytes[length] = value as u8 | 0x80;
+            length += 1;
+            value >>= 7;
+        }
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            bytes[length] = value as u8;
+        }
+        self.put(&bytes[..=length]);
     }
 
     fn tag(&mut self, number: u32, wire: u8) {

@@ -8,6 +8,7 @@ use sampan_model::quantity::Quantity;
 
 use super::backwards::Backwards;
 use super::layout::Form;
+use super::source::View;
 use super::wire::{self, Malformed, Reader};
 use crate::decode::time::{self, Moment};
 use crate::decode::{MAX_DEPTH, untyped_json};
@@ -15,64 +16,51 @@ use crate::decode::{MAX_DEPTH, untyped_json};
 /// The seconds of Go's zero time, which JSON shows as null.
 const ZERO_TIME: i64 = -62_135_596_800;
 
-/// Writes a field with one value; null is the zero value.
-pub(super) fn write(form: Form, number: u32, value: &Value, out: &mut Backwards) -> Result<(), String> {
+/// Writes a field with one value that is no message of known fields, no raw JSON and no list; null is the zero value.
+pub(super) fn write(form: Form, number: u32, value: &View<'_>, out: &mut Backwards) -> Result<(), String> {
     let before = out.len();
     match (form, value) {
-        (Form::String | Form::Bytes, Value::Null) => out.bytes(number, b""),
-        (Form::String, Value::String(text)) => out.bytes(number, text.as_bytes()),
-        (Form::Bytes, Value::String(text)) => {
+        (Form::String | Form::Bytes, View::Null) => out.bytes(number, b""),
+        (Form::String, View::String(text)) => out.bytes(number, text.as_bytes()),
+        (Form::Bytes, View::String(text)) => {
             let bytes = STANDARD.decode(text.as_bytes()).map_err(|error| error.to_string())?;
             out.bytes(number, &bytes);
         }
-        (Form::Int32 | Form::Int64 | Form::Boolean, Value::Null) => out.number(number, 0),
-        (Form::Int32 | Form::Int64, Value::Int(v)) => out.number(number, v.cast_unsigned()),
-        (Form::Boolean, Value::Bool(v)) => out.number(number, u64::from(*v)),
-        (Form::Double, Value::Null) => out.double(number, 0.0),
-        (Form::Double, value) if value.as_f64().is_some() => {
-            out.double(number, value.as_f64().unwrap_or_default());
-        }
-        (Form::Time | Form::MicroTime, Value::Null) => out.close(number, before),
-        (Form::Time | Form::MicroTime, Value::String(text)) => {
+        (Form::Int32 | Form::Int64 | Form::Boolean, View::Null) => out.number(number, 0),
+        (Form::Int32 | Form::Int64, View::Int(v)) => out.number(number, v.cast_unsigned()),
+        (Form::Boolean, View::Bool(v)) => out.number(number, u64::from(*v)),
+        (Form::Double, View::Null) => out.double(number, 0.0),
+        #[allow(clippy::cast_precision_loss)] // as Go does
+        (Form::Double, View::Int(v)) => out.double(number, *v as f64),
+        (Form::Double, View::Float(v)) => out.double(number, *v),
+        (Form::Time | Form::MicroTime, View::String(text)) => {
             let moment = time::parse(text).ok_or_else(|| format!("{text:?} is no time"))?;
             let micros = if form == Form::MicroTime { moment.micros } else { 0 };
             out.number(2, u64::from(micros) * 1000);
             out.number(1, moment.seconds.cast_unsigned());
             out.close(number, before);
         }
-        (Form::Quantity, Value::Null) => {
+        (Form::Quantity, View::Null) => {
             out.bytes(1, b"0");
             out.close(number, before);
         }
-        (Form::Quantity, Value::String(text)) => {
+        (Form::Quantity, View::String(text)) => {
             out.bytes(1, text.as_bytes());
             out.close(number, before);
         }
-        (Form::IntOrString, Value::Null | Value::Int(_)) => {
+        (Form::IntOrString, View::Null | View::Int(_)) => {
             out.bytes(3, b"");
-            out.number(2, value.as_i64().unwrap_or(0).cast_unsigned());
+            out.number(2, if let View::Int(v) = value { v.cast_unsigned() } else { 0 });
             out.number(1, 0);
             out.close(number, before);
         }
-        (Form::IntOrString, Value::String(text)) => {
+        (Form::IntOrString, View::String(text)) => {
             out.bytes(3, text.as_bytes());
             out.number(2, 0);
             out.number(1, 1);
             out.close(number, before);
         }
-        (Form::Raw, Value::Null) => out.close(number, before),
-        (Form::Raw, value) => {
-            let json = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-            out.bytes(1, &json);
-            out.close(number, before);
-        }
-        (Form::Items, Value::Null) => out.close(number, before),
-        (Form::Items, Value::Array(items)) => {
-            for item in items.iter().rev() {
-                out.bytes(1, item.as_str().ok_or("found a list of something else than strings")?.as_bytes());
-            }
-            out.close(number, before);
-        }
+        (Form::Time | Form::MicroTime | Form::Raw | Form::Items, View::Null) => out.close(number, before),
         _ => return Err(format!("found {}", value.type_name())),
     }
     Ok(())

@@ -261,6 +261,16 @@ impl Message {
         }
     }
 
+    /// The place of a field among the message's fields, which is probably the one before `hint`.
+    pub(super) fn index_before(&self, name: &str, hint: usize) -> Option<usize> {
+        // A few that are absent lie between.
+        let near = self.fields[..hint.min(self.fields.len())].iter().rev().take(4);
+        match near.enumerate().find(|(_, field)| field.name == name) {
+            Some((distance, _)) => Some(hint - 1 - distance),
+            None => self.index(name),
+        }
+    }
+
     /// The place of a field among the message's fields.
     pub(super) fn index(&self, name: &str) -> Option<usize> {
         self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()

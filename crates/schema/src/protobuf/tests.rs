@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use sampan_model::Value;
 
-use super::{Backwards, Layout, MessageId, decode, encode, envelope};
+use super::{Backwards, Layout, MessageId, Transcoder, decode, encode, envelope};
 use crate::schemas::{CORE, core, parse, value};
 use crate::types::SchemaSet;
 
@@ -33,10 +33,79 @@ fn id(kind: &str) -> MessageId {
     LAYOUT.find(&name.unwrap()).unwrap()
 }
 
+/// The message of a tree, which is that of its text.
 fn bytes(id: MessageId, object: &Value) -> Vec<u8> {
     let mut out = Backwards::default();
     encode(&LAYOUT, id, object, &mut out).unwrap();
+    assert_eq!(out.as_slice(), transcoded(id, object.to_json().as_bytes()).unwrap(), "{object:?}");
     out.as_slice().to_vec()
+}
+
+fn transcoded(id: MessageId, json: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = Backwards::default();
+    let mut transcoder = Transcoder::default();
+    transcoder.transcode(&LAYOUT, id, json, &mut out).map_err(|error| error.to_string())?;
+    Ok(out.as_slice().to_vec())
+}
+
+#[test]
+fn a_text_is_read_as_the_tree_that_it_stands_for() {
+    let rows = [
+        ("spaces and a line break", "ConfigMap", " { \"data\" : { \"a\" : \"b\" , \"c\" : \"\" } } \n"),
+        ("escapes", "ConfigMap", r#"{"data":{"\u0061\"":"\n\u00e9\ud83d\ude00"},"metadata":{"name":"\\"}}"#),
+        (
+            "members in another order",
+            "ConfigMap",
+            r#"{"metadata":{"name":"x"},"immutable":true,"data":{"k":"v"}}"#,
+        ),
+        (
+            "members that nobody knows",
+            "ConfigMap",
+            r#"{"kind":"ConfigMap","x":[{"y":[]},1.5e3,null],"metadata":{"name":"x"}}"#,
+        ),
+        ("null is absent", "ConfigMap", r#"{"data":null,"immutable":null,"metadata":null}"#),
+        (
+            "raw JSON with a string of quotes",
+            "ControllerRevision",
+            r#"{"data":{"a":"\"b\"","c":[true,-1]},"revision":-5}"#,
+        ),
+        ("a raw string", "ControllerRevision", r#"{"data":"a\nb"}"#),
+        ("large numbers", "Forms", r#"{"doubles":[1e300,-0.5,9007199254740993,1],"numbers":[2147483647]}"#),
+        ("nothing", "ConfigMap", "{}"),
+    ];
+    for (name, kind, text) in rows {
+        let message = if kind == "Forms" { LAYOUT.find("Forms").unwrap() } else { id(kind) };
+        let mut out = Backwards::default();
+        encode(&LAYOUT, message, &value(text), &mut out).unwrap();
+        assert_eq!(transcoded(message, text.as_bytes()).as_deref(), Ok(out.as_slice()), "{name}");
+    }
+}
+
+#[test]
+fn a_text_that_is_not_json_is_refused() {
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    let rows = [
+        "",
+        "{",
+        "}",
+        "[1",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "[1 2]",
+        "[,]",
+        "{}{}",
+        "nul",
+        "\"a",
+        "\"a\\",
+        "x",
+        &deep,
+    ];
+    for text in rows {
+        let error = transcoded(id("ConfigMap"), text.as_bytes()).unwrap_err();
+        assert!(error.starts_with("the text is not JSON at byte "), "{error}");
+    }
+    assert!(transcoded(id("ConfigMap"), b"{\"a\":\"\xff\"}").is_err());
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -217,7 +286,9 @@ fn depth_is_bounded() {
 fn a_value_of_another_type_is_refused_rather_than_lost() {
     let mut out = Backwards::default();
     let error = encode(&LAYOUT, id("ConfigMap"), &value(r#"{"data":{"k":1}}"#), &mut out).unwrap_err();
-    assert_eq!(error.to_string(), "field data of ConfigMap cannot be written: found integer");
+    let want = "field data of ConfigMap cannot be written: found integer";
+    assert_eq!(error.to_string(), want);
+    assert_eq!(transcoded(id("ConfigMap"), br#"{"data":{"k":1}}"#), Err(want.to_owned()));
 }
 
 #[test]
@@ -258,6 +329,11 @@ fn tree() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #[test]
+    fn any_text_is_transcoded_or_refused(text in "[\\[\\]{}\",:\\\\a1.e-]{0,40}") {
+        let _ = transcoded(id("ConfigMap"), text.as_bytes());
+    }
+
     #[test]
     fn a_tree_survives_its_message(tree in tree()) {
         let bytes = bytes(id("ConfigMap"), &tree);

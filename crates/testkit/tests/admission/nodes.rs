@@ -121,6 +121,12 @@ async fn a_node_tells_of_its_own_pods_and_ends_them() {
         ),
         (
             "mine",
+            "status",
+            json!({"status": {"extendedResourceClaimStatus": {"resourceClaimName": "d", "requestMappings": []}}}),
+            Some("node \"n1\" cannot update extended resource claim status"),
+        ),
+        (
+            "mine",
             "",
             json!({"metadata": {"labels": {"a": "b"}}}),
             Some("unexpected operation \"UPDATE\", node \"n1\" can only create and delete mirror pods"),
@@ -271,7 +277,12 @@ async fn a_node_gets_tokens_of_its_pods_for_audiences_that_they_declare() {
     server.create(PODS, &pod("wants", &json!({"nodeName": "n1", "volumes": volume}))).await.ok();
     let uid = async |name: &str| server.get(&format!("{PODS}/{name}")).await.ok()["metadata"]["uid"].clone();
     let request = |pod: &str, uid: &Value, audiences: Value| json!({"spec": {"audiences": audiences, "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}}});
-    let (wants, theirs) = (uid("wants").await, uid("theirs").await);
+    let drive = json!([
+        {"name": "d", "csi": {"driver": "csi.test"}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "gone"}},
+    ]);
+    server.create(PODS, &pod("drives", &json!({"nodeName": "n1", "volumes": drive}))).await.ok();
+    let (wants, theirs, drives) = (uid("wants").await, uid("theirs").await, uid("drives").await);
     let path = "/api/v1/namespaces/default/serviceaccounts/default/token";
     let not_found =
         "not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience";
@@ -290,6 +301,11 @@ async fn a_node_gets_tokens_of_its_pods_for_audiences_that_they_declare() {
         ),
         ("two audiences", request("wants", &wants, json!(["vault", "b"])), "node may only request 0 or 1 audiences".into()),
         ("another audience", request("wants", &wants, json!(["other"])), format!("audience \"other\" {not_found}")),
+        (
+            "volumes that cannot be looked at",
+            request("drives", &drives, json!(["granted"])),
+            "error validating audience \"granted\": [csidriver.storage.k8s.io \"csi.test\" not found, persistentvolumeclaim \"gone\" not found]".into(),
+        ),
     ];
     for (row, request, why) in rows {
         let message = format!("serviceaccounts \"default\" is forbidden: {why}");
@@ -300,6 +316,10 @@ async fn a_node_gets_tokens_of_its_pods_for_audiences_that_they_declare() {
         let reply = node.create(path, &request("wants", &wants, audiences)).await;
         assert_ne!(reply.code, 403, "{audience}: {}", reply.text());
     }
+    let csi = json!({"metadata": {"name": "csi.test"}, "spec": {"tokenRequests": [{"audience": "disk"}]}});
+    server.create("/apis/storage.k8s.io/v1/csidrivers", &csi).await.ok();
+    let reply = node.create(path, &request("drives", &drives, json!(["disk"]))).await;
+    assert_ne!(reply.code, 403, "{}", reply.text());
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ fn method(verb: Verb) -> Method {
         Verb::Update => Method::PUT,
         Verb::Patch => Method::PATCH,
         Verb::Delete | Verb::DeleteCollection => Method::DELETE,
+        Verb::Connect => unreachable!("no resource lists it"),
     }
 }
 

@@ -10,13 +10,8 @@ use crate::flow_control::metrics::Metrics;
 /// How long a request waits that is to get its seat in the end.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-#[derive(Debug)]
-struct Nothing;
-
-impl Shown for Nothing {
-    fn cells(&self) -> (String, [String; 8]) {
-        (String::new(), std::array::from_fn(|_| String::new()))
-    }
+fn request() -> Request {
+    Request { by: None, user: Arc::default(), info: Arc::default() }
 }
 
 fn queues(queues: u32, hand_size: u32, length_limit: u32) -> Response {
@@ -46,7 +41,7 @@ fn arrival(metrics: &Arc<SchemaMetrics>, flow: u64, seats: u32) -> Arrival {
 }
 
 fn enter(level: &Arc<Level>, arrival: Arrival) -> Entry {
-    level.enter(arrival, Instant::now(), || Box::new(Nothing))
+    level.enter(arrival, request(), Instant::now())
 }
 
 /// Everything is as if nobody had ever been here.
@@ -54,6 +49,7 @@ fn assert_idle(level: &Level) {
     let state = level.state.lock();
     assert_eq!((state.executing, state.seats_in_use, state.waiting, state.seats_waiting), (0, 0, 0, 0));
     assert_eq!(state.busy_queues, 0);
+    assert!(state.served.is_empty());
     assert!(state.queues.iter().all(|q| q.is_idle() && q.seats_in_use == 0 && q.seats_waiting == 0));
 }
 

@@ -112,8 +112,9 @@ fn everything() -> [PolicyRule; 2] {
     ]
 }
 
-/// Whether a change is about owners and finalizers alone: the garbage collector may make it without the role's rules.
-fn collects_garbage(object: &Value, old: &Value) -> bool {
+/// Whether a change is about owners and finalizers alone (upstream's `IsOnlyMutatingGCFields`): the garbage collector may
+/// make it without the role's rules.
+pub fn collects_garbage(object: &Value, old: &Value) -> bool {
     let bare = |object: &Value| {
         let mut object = object.clone();
         let meta = object.meta_mut();

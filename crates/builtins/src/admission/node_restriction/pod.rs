@@ -129,7 +129,8 @@ fn status(w: Write<'_>, node: &str, pod: &Value) -> Option<String> {
     if claims(pod) != claims(old) {
         return Some(format!("node {quoted} cannot update resource claim statues"));
     }
-    let extended = |pod: &Value| pod.at(&["status", "extendedResourceClaimStatus"]).cloned();
+    let extended =
+        |pod: &Value| pod.at(&["status", "extendedResourceClaimStatus"]).cloned().unwrap_or_default();
     (extended(pod) != extended(old))
         .then(|| format!("node {quoted} cannot update extended resource claim status"))
 }

@@ -1,7 +1,7 @@
 //! Tokens of the accounts of a node's pods: bound to the pod, and for an audience that the pod has declared.
 
 use sampan_apiserver::Verb;
-use sampan_apiserver::chain::authorization::{Attributes, Authorizer};
+use sampan_apiserver::chain::authorization::{Attributes, Authorizer, aggregate};
 use sampan_apiserver::request_info::RequestInfo;
 use sampan_model::field_error::go_quote;
 use sampan_model::meta::ObjectMeta;
@@ -43,8 +43,14 @@ pub(super) async fn judge(
         [one] => one.as_str().unwrap_or(""),
         _ => return refuse("node may only request 0 or 1 audiences"),
     };
-    if declares(w, &pod, audience) || may_ask(authorizer, w, audience).await {
-        return Ok(());
+    match declares(w, &pod, audience) {
+        Ok(true) => return Ok(()),
+        Ok(false) if may_ask(authorizer, w, audience).await => return Ok(()),
+        Ok(false) => {}
+        Err(errors) => {
+            let why = format!("error validating audience {}: {}", go_quote(audience), aggregate(&errors));
+            return refuse(&why);
+        }
     }
     let user = &w.cx.user.name;
     refuse(&format!(
@@ -53,34 +59,51 @@ pub(super) async fn judge(
     ))
 }
 
-/// Whether a volume of the pod, or the driver of one, wants tokens for the audience.
-fn declares(w: Write<'_>, pod: &Value, audience: &str) -> bool {
-    let driver_wants = |driver: &str| {
-        let found = w.cx.lookup.get(&GroupResource::new("storage.k8s.io", "csidrivers"), "", driver);
-        found.is_some_and(|d| {
-            d.array_at(&["spec", "tokenRequests"]).iter().any(|r| r.str_at(&["audience"]) == audience)
-        })
+/// Whether a volume of the pod, or the driver of one, wants tokens for the audience. Errors, in the words of upstream's
+/// listers, where no volume does and the driver of one is not known.
+fn declares(w: Write<'_>, pod: &Value, audience: &str) -> Result<bool, Vec<String>> {
+    let get = |group: &str, resource: &str, namespace: &str, name: &str| {
+        let found = w.cx.lookup.get(&GroupResource::new(group, format!("{resource}s")), namespace, name);
+        let of = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        found.ok_or_else(|| format!("{of} {} not found", go_quote(name)))
     };
-    let claim_wants = |claim: &str| {
-        let claim = w.cx.lookup.get(&core("persistentvolumeclaims"), w.cx.namespace, claim);
-        let volume = claim.as_ref().map_or("", |c| c.str_at(&["spec", "volumeName"]));
-        let volume = w.cx.lookup.get(&core("persistentvolumes"), "", volume);
-        volume.is_some_and(|v| {
-            let driver = v.str_at(&["spec", "csi", "driver"]);
-            !driver.is_empty() && driver_wants(driver)
-        })
+    let of_claim = |claim: &str| {
+        let claim = get("", "persistentvolumeclaim", w.cx.namespace, claim)?;
+        let volume = get("", "persistentvolume", "", claim.str_at(&["spec", "volumeName"]))?;
+        Ok::<_, String>(volume.str_at(&["spec", "csi", "driver"]).to_owned())
     };
-    pod.array_at(&["spec", "volumes"]).iter().any(|volume| {
+    let mut errors = Vec::new();
+    for volume in pod.array_at(&["spec", "volumes"]) {
+        let has = |source: &str| volume.get(source).is_some_and(|source| !source.is_null());
         let projected = volume.array_at(&["projected", "sources"]).iter();
         let mut tokens = projected.filter_map(|s| s.get("serviceAccountToken"));
-        let driver = volume.str_at(&["csi", "driver"]);
-        let claim = volume.str_at(&["persistentVolumeClaim", "claimName"]);
-        tokens.any(|t| t.str_at(&["audience"]) == audience)
-            || (!driver.is_empty() && driver_wants(driver))
-            || (!claim.is_empty() && claim_wants(claim))
-            || (volume.get("ephemeral").is_some_and(|e| !e.is_null())
-                && claim_wants(&format!("{}-{}", pod.name(), volume.str_at(&["name"]))))
-    })
+        if tokens.any(|t| t.str_at(&["audience"]) == audience) {
+            return Ok(true);
+        }
+        let driver = if has("csi") {
+            Ok(volume.str_at(&["csi", "driver"]).to_owned())
+        } else if has("persistentVolumeClaim") {
+            of_claim(volume.str_at(&["persistentVolumeClaim", "claimName"]))
+        } else if has("ephemeral") {
+            of_claim(&format!("{}-{}", pod.name(), volume.str_at(&["name"])))
+        } else {
+            Ok(String::new())
+        };
+        let wants = driver.and_then(|driver| {
+            if driver.is_empty() {
+                return Ok(false);
+            }
+            let driver = get("storage.k8s.io", "csidriver", "", &driver)?;
+            let mut requests = driver.array_at(&["spec", "tokenRequests"]).iter();
+            Ok(requests.any(|r| r.str_at(&["audience"]) == audience))
+        });
+        match wants {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(false) } else { Err(errors) }
 }
 
 async fn may_ask(authorizer: &dyn Authorizer, w: Write<'_>, audience: &str) -> bool {
