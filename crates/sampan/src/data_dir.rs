@@ -31,11 +31,12 @@ impl DataDir {
         crate::private_file::create_dir(&self.0).with_context(|| {
             format!("cannot make the data directory {}: choose another with --data-dir", self.0.display())
         })?;
-        // One that exists keeps its mode: it may be a mount that others need to pass. All files in it are private.
+        // One that exists keeps its mode: it may be a mount that others need to pass. All files in it are private, so that who can
+        // read the directory reads only names; but who can write into it could put others in their place.
         let mode = std::fs::metadata(&self.0).map_or(0, |found| found.permissions().mode());
-        if mode & 0o077 != 0 {
+        if mode & 0o022 != 0 {
             tracing::warn!(
-                "others may look into the data directory {} (mode {:04o}): chmod 700 closes it",
+                "others may write into the data directory {} (mode {:04o}): chmod 700 closes it",
                 self.0.display(),
                 mode & 0o7777
             );
