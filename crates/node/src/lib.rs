@@ -8,5 +8,6 @@ pub mod environment;
 pub mod image;
 pub mod network;
 pub mod pods;
+pub mod registration;
 pub mod runtime;
 pub mod status;

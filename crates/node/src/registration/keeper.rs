@@ -1,0 +1,161 @@
+//! Writes the Node object and its Lease, and goes on doing so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, NodeStatus};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::lease;
+use super::machine::{Free, Machine};
+use super::object::{self, Settings};
+use crate::image::Images;
+use crate::runtime::Runtime;
+
+/// How often the machine is looked at: the kubelet's `nodeStatusUpdateFrequency`.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often an unchanged status is told: the kubelet's `nodeStatusReportFrequency`.
+const REPORT: Duration = Duration::from_mins(5);
+const MANAGER: &str = "kubelet";
+
+/// Why a node could not be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine cannot be read.
+    #[error("cannot read what this machine has")]
+    Machine(#[from] std::io::Error),
+    /// The API server refuses, or is not there.
+    #[error("cannot register the node")]
+    Api(#[from] kube::Error),
+}
+
+/// Registers the node and keeps its status and Lease up until `stop`. `data` is on the file system that pods use. It returns early only if the node cannot be registered
+/// at all: later failures are logged, and tried again at the next turn.
+pub async fn keep(
+    client: kube::Client,
+    settings: Settings,
+    data: PathBuf,
+    runtime: Arc<dyn Runtime>,
+    images: Arc<dyn Images>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let machine = Machine::read(&data)?;
+    let nodes: Api<Node> = Api::all(client.clone());
+    let leases: Api<Lease> = Api::namespaced(client, lease::NAMESPACE);
+    let node = register(&nodes, &settings, &machine).await?;
+    let uid = node.metadata.uid.unwrap_or_default();
+    let mut keeper = Keeper { nodes, leases, settings, machine, data, runtime, images, uid, told: None };
+    keeper.tell(true).await;
+    keeper.renew().await;
+    let mut ticks = interval(LOOK.min(lease::PERIOD));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        keeper.tell(false).await;
+        keeper.renew().await;
+    }
+}
+
+/// Creates the node, or brings the labels and annotations of the one that is there up to date; what others wrote into it stays.
+async fn register(nodes: &Api<Node>, settings: &Settings, machine: &Machine) -> Result<Node, kube::Error> {
+    let wanted = object::registered(settings, machine);
+    match nodes
+        .create(&PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() }, &wanted)
+        .await
+    {
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let meta = json!({"labels": wanted.metadata.labels, "annotations": wanted.metadata.annotations});
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            nodes.patch(&settings.name, &params, &Patch::Strategic(json!({"metadata": meta}))).await
+        }
+        created => created,
+    }
+}
+
+struct Keeper {
+    nodes: Api<Node>,
+    leases: Api<Lease>,
+    settings: Settings,
+    machine: Machine,
+    data: PathBuf,
+    runtime: Arc<dyn Runtime>,
+    images: Arc<dyn Images>,
+    uid: String,
+    told: Option<(NodeStatus, Instant)>,
+}
+
+impl Keeper {
+    async fn tell(&mut self, at_once: bool) {
+        let free = match Free::read(&self.data) {
+            Ok(free) => free,
+            Err(error) => return tracing::warn!(%error, "cannot read what is free on this machine"),
+        };
+        let images = self.images.list().await.unwrap_or_default();
+        let about = self.runtime.about();
+        let told = self.told.as_ref().and_then(|(status, _)| status.conditions.clone()).unwrap_or_default();
+        let status = object::status(object::View {
+            settings: &self.settings,
+            machine: &self.machine,
+            free,
+            runtime: &about,
+            trouble: None,
+            images: &images,
+            told: &told,
+            now: SystemTime::now(),
+        });
+        let is_due = |(before, at): &(NodeStatus, Instant)| {
+            at.elapsed() >= REPORT || !object::is_same(before, &status)
+        };
+        if !at_once && !self.told.as_ref().is_none_or(is_due) {
+            return;
+        }
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let patch = Patch::Strategic(json!({"status": status}));
+        match self.nodes.patch_status(&self.settings.name, &params, &patch).await {
+            Ok(_) => self.told = Some((status, Instant::now())),
+            Err(kube::Error::Api(gone)) if gone.code == 404 => self.register_again().await,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot tell the node's status");
+            }
+        }
+    }
+
+    /// Somebody deleted the node while it runs.
+    async fn register_again(&mut self) {
+        self.told = None;
+        match register(&self.nodes, &self.settings, &self.machine).await {
+            Ok(node) => self.uid = node.metadata.uid.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot register the node again");
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        let name = &self.settings.name;
+        let lease = lease::renewed(name, &self.uid, SystemTime::now());
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let written = match self.leases.patch(name, &params, &Patch::Merge(&lease)).await {
+            Err(kube::Error::Api(missing)) if missing.code == 404 => {
+                self.leases
+                    .create(
+                        &PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() },
+                        &lease,
+                    )
+                    .await
+            }
+            written => written,
+        };
+        if let Err(error) = written {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the node's lease");
+        }
+    }
+}
