@@ -17,7 +17,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use rig::{Place, container, end, id, look, run, shell, written};
 
 /// Opens a runtime in a directory of its own, runs the test, removes the pods that are left, and looks around.
-async fn with_runtime<F: Future<Output = ()>>(name: &str, test: impl FnOnce(NativeRuntime, std::sync::Arc<Place>) -> F) {
+async fn with_runtime<F: Future<Output = ()>>(
+    name: &str,
+    test: impl FnOnce(NativeRuntime, std::sync::Arc<Place>) -> F,
+) {
     let directory = tempfile::tempdir().unwrap();
     let place = std::sync::Arc::new(Place::new(directory.path(), name));
     let runtime = place.open(|options| options.log_file_bytes = 100_000).await.unwrap();
@@ -144,10 +147,16 @@ async fn commands_run_in_containers_as_root() {
         runtime.start_sandbox(&pod).await.unwrap();
         let host = id(&pod, "host", 0);
         let security = Security { user: Some(33), supplemental_groups: vec![50], ..Security::default() };
-        let config = ContainerConfig { security, environment: vec![("A".to_owned(), "b".to_owned())], working_directory: Some("/tmp/made".to_owned()), ..shell(&host, "sleep 1000") };
+        let config = ContainerConfig {
+            security,
+            environment: vec![("A".to_owned(), "b".to_owned())],
+            working_directory: Some("/tmp/made".to_owned()),
+            ..shell(&host, "sleep 1000")
+        };
         run(&runtime, &config).await.unwrap();
 
-        let mut session = runtime.exec(&host, &command(&["sh", "-c", "cat; echo err >&2; exit 9"], ALL)).await.unwrap();
+        let mut session =
+            runtime.exec(&host, &command(&["sh", "-c", "cat; echo err >&2; exit 9"], ALL)).await.unwrap();
         let mut stdin = session.stdin.take().unwrap();
         stdin.write_all(b"through").await.unwrap();
         drop(stdin);
@@ -155,8 +164,14 @@ async fn commands_run_in_containers_as_root() {
         assert_eq!(text(session.stderr.take()).await, "err\n");
         assert_eq!(session.exit.await.unwrap().unwrap(), 9);
 
-        let mut session = runtime.exec(&host, &command(&["sh", "-c", "id; echo $A $HOSTNAME $HOME; pwd"], OUT)).await.unwrap();
-        assert_eq!(text(session.stdout.take()).await, "uid=33(web) gid=34(web) groups=34(web),40(logs),50\nb exec /tmp\n/tmp/made\n");
+        let mut session = runtime
+            .exec(&host, &command(&["sh", "-c", "id; echo $A $HOSTNAME $HOME; pwd"], OUT))
+            .await
+            .unwrap();
+        assert_eq!(
+            text(session.stdout.take()).await,
+            "uid=33(web) gid=34(web) groups=34(web),40(logs),50\nb exec /tmp\n/tmp/made\n"
+        );
 
         for (program, code, words) in [
             ("nope", 127, "exec: \"nope\": executable file not found in $PATH"),
@@ -173,14 +188,18 @@ async fn commands_run_in_containers_as_root() {
         }
 
         // Whoever lets go of a command ends it.
-        let session = runtime.exec(&host, &command(&["sh", "-c", "echo $$; exec sleep 1000"], OUT)).await.unwrap();
+        let session =
+            runtime.exec(&host, &command(&["sh", "-c", "echo $$; exec sleep 1000"], OUT)).await.unwrap();
         let mut out = session.stdout.unwrap();
         let mut pid = [0; 16];
         let length = out.read(&mut pid).await.unwrap();
         let pid = String::from_utf8_lossy(&pid[..length]).trim().to_owned();
         drop((session.exit, out));
         loop {
-            let mut session = runtime.exec(&host, &command(&["sh", "-c", &format!("test -d /proc/{pid} || echo gone")], OUT)).await.unwrap();
+            let mut session = runtime
+                .exec(&host, &command(&["sh", "-c", &format!("test -d /proc/{pid} || echo gone")], OUT))
+                .await
+                .unwrap();
             if text(session.stdout.take()).await == "gone\n" {
                 break;
             }
@@ -203,7 +222,8 @@ async fn a_hundred_commands_at_once_leak_nothing_as_root() {
             for number in 0..50 {
                 let (runtime, host) = (runtime.clone(), host.clone());
                 tasks.spawn(async move {
-                    let mut session = runtime.exec(&host, &command(&["echo", &number.to_string()], OUT)).await.unwrap();
+                    let mut session =
+                        runtime.exec(&host, &command(&["echo", &number.to_string()], OUT)).await.unwrap();
                     assert_eq!(text(session.stdout.take()).await, format!("{number}\n"));
                     assert_eq!(session.exit.await.unwrap().unwrap(), 0);
                 });
@@ -286,21 +306,36 @@ async fn logs_are_cut_rotated_and_opened_anew_as_root() {
         let pod = place.sandbox("logs");
         runtime.start_sandbox(&pod).await.unwrap();
         let parts = id(&pod, "parts", 0);
-        run(&runtime, &shell(&parts, "head -c 40000 /dev/zero | tr '\\0' x; echo; printf end")).await.unwrap();
+        run(&runtime, &shell(&parts, "head -c 40000 /dev/zero | tr '\\0' x; echo; printf end"))
+            .await
+            .unwrap();
         end(&runtime, &parts).await;
-        let tags: Vec<(String, usize)> = place.log(&parts).lines().map(|line| (line.split(' ').nth(2).unwrap().to_owned(), line.split(' ').nth(3).unwrap().len())).collect();
-        assert_eq!(tags, [("P".to_owned(), 16384), ("P".to_owned(), 16384), ("F".to_owned(), 7232), ("P".to_owned(), 3)]);
+        let tags: Vec<(String, usize)> = place
+            .log(&parts)
+            .lines()
+            .map(|line| (line.split(' ').nth(2).unwrap().to_owned(), line.split(' ').nth(3).unwrap().len()))
+            .collect();
+        assert_eq!(
+            tags,
+            [("P".to_owned(), 16384), ("P".to_owned(), 16384), ("F".to_owned(), 7232), ("P".to_owned(), 3)]
+        );
 
         let much = id(&pod, "much", 0);
         run(&runtime, &shell(&much, "yes 0123456789 | head -n 30000")).await.unwrap();
         end(&runtime, &much).await;
         let directory = place.log_path(&much).parent().unwrap().to_owned();
-        let sizes: Vec<u64> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        let sizes: Vec<u64> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
         assert_eq!(sizes.len(), 5, "{sizes:?}");
         assert!(sizes.iter().all(|size| *size <= 100_000), "{sizes:?}");
 
         let moved = id(&pod, "moved", 0);
-        run(&runtime, &shell(&moved, "echo one; while [ ! -e /tmp/go ]; do sleep 0.01; done; echo two; sleep 1000")).await.unwrap();
+        run(
+            &runtime,
+            &shell(&moved, "echo one; while [ ! -e /tmp/go ]; do sleep 0.01; done; echo two; sleep 1000"),
+        )
+        .await
+        .unwrap();
         written(&place, &moved, "one").await;
         fs::rename(place.log_path(&moved), directory.with_file_name("old")).unwrap();
         runtime.reopen_log(&moved).await.unwrap();
@@ -325,7 +360,12 @@ async fn limits_hold_and_change_as_root() {
         assert_eq!(end(&runtime, &hungry).await, (137, 9, true));
 
         let forks = id(&pod, "forks", 0);
-        let resources = Resources { pids_limit: Some(5), cpu_shares: Some(256), cpu_quota_us: Some(50_000), ..Resources::default() };
+        let resources = Resources {
+            pids_limit: Some(5),
+            cpu_shares: Some(256),
+            cpu_quota_us: Some(50_000),
+            ..Resources::default()
+        };
         run(&runtime, &ContainerConfig { resources, ..shell(&forks, "echo up; sleep 1000") }).await.unwrap();
         written(&place, &forks, "up").await;
         let usage = runtime.usage(&pod.uid).await.unwrap();
@@ -338,9 +378,28 @@ async fn limits_hold_and_change_as_root() {
         let wanted = Resources { memory_limit_bytes: Some(32 << 20), ..Resources::default() };
         runtime.update_resources(&forks, &wanted).await.unwrap();
         assert_eq!(look(&runtime, &forks).await.resources, wanted);
-        let mut session = runtime.exec(&forks, &command(&["sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"], OUT)).await.unwrap();
+        let mut session = runtime
+            .exec(
+                &forks,
+                &command(
+                    &[
+                        "sh",
+                        "-c",
+                        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max",
+                    ],
+                    OUT,
+                ),
+            )
+            .await
+            .unwrap();
         assert_eq!(text(session.stdout.take()).await, format!("{}\n", 32 << 20));
-        runtime.update_sandbox_resources(&pod.uid, &Resources { memory_limit_bytes: Some(64 << 20), ..Resources::default() }).await.unwrap();
+        runtime
+            .update_sandbox_resources(
+                &pod.uid,
+                &Resources { memory_limit_bytes: Some(64 << 20), ..Resources::default() },
+            )
+            .await
+            .unwrap();
     })
     .await;
 }
@@ -352,30 +411,57 @@ async fn what_cannot_start_says_why_as_root() {
         runtime.start_sandbox(&pod).await.unwrap();
         let absent = id(&pod, "absent", 0);
         match run(&runtime, &container(&absent, &["no-such-program"])).await {
-            Err(Error::Start { code: 128, message }) => assert!(message.ends_with("exec: \"no-such-program\": executable file not found in $PATH"), "{message}"),
+            Err(Error::Start { code: 128, message }) => assert!(
+                message.ends_with("exec: \"no-such-program\": executable file not found in $PATH"),
+                "{message}"
+            ),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(look(&runtime, &absent).await.state, State::Exited { code: 128, started_at: None, .. }));
+        assert!(matches!(
+            look(&runtime, &absent).await.state,
+            State::Exited { code: 128, started_at: None, .. }
+        ));
 
         for (name, config) in [
-            ("root", ContainerConfig { mounts: vec![mount("/tmp", "/")], ..shell(&id(&pod, "root", 0), "true") }),
+            (
+                "root",
+                ContainerConfig { mounts: vec![mount("/tmp", "/")], ..shell(&id(&pod, "root", 0), "true") },
+            ),
             ("nothing", container(&id(&pod, "nothing", 0), &[])),
-            ("signal", ContainerConfig { stop_signal: Some("SIGNONE".to_owned()), ..shell(&id(&pod, "signal", 0), "true") }),
+            (
+                "signal",
+                ContainerConfig {
+                    stop_signal: Some("SIGNONE".to_owned()),
+                    ..shell(&id(&pod, "signal", 0), "true")
+                },
+            ),
         ] {
             assert!(matches!(runtime.create_container(&config).await, Err(Error::Config(_))), "{name}");
         }
         let not_a_program = id(&pod, "format", 0);
         let mounts = vec![mount("/proc/self/exe", "/tmp/x")];
-        let config = ContainerConfig { mounts, ..shell(&not_a_program, "echo '\\177ELF' > /tmp/y; chmod +x /tmp/y; exec /tmp/y") };
+        let config = ContainerConfig {
+            mounts,
+            ..shell(&not_a_program, "echo '\\177ELF' > /tmp/y; chmod +x /tmp/y; exec /tmp/y")
+        };
         run(&runtime, &config).await.unwrap();
         assert_ne!(end(&runtime, &not_a_program).await.0, 0);
-        assert!(matches!(runtime.create_container(&shell(&id(&place.sandbox("none"), "x", 0), "true")).await, Err(Error::NotFound(_))));
+        assert!(matches!(
+            runtime.create_container(&shell(&id(&place.sandbox("none"), "x", 0), "true")).await,
+            Err(Error::NotFound(_))
+        ));
     })
     .await;
 }
 
 fn mount(host: &str, inside: &str) -> Mount {
-    Mount { host_path: host.into(), container_path: inside.into(), read_only: false, recursive_read_only: false, propagation: Propagation::Private }
+    Mount {
+        host_path: host.into(),
+        container_path: inside.into(),
+        read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
+    }
 }
 
 #[tokio::test]
@@ -496,14 +582,19 @@ async fn a_killed_agents_pods_are_adopted_as_root() {
     let half = directory.path().join("pods/half");
     fs::create_dir_all(&half).unwrap();
     let record = fs::read_to_string(directory.path().join("pods/adopted/sandbox.json")).unwrap();
-    fs::write(half.join("sandbox.json"), record.replace("\"started\":true", "\"started\":false").replace("podadopted", "podhalf")).unwrap();
+    fs::write(
+        half.join("sandbox.json"),
+        record.replace("\"started\":true", "\"started\":false").replace("podadopted", "podhalf"),
+    )
+    .unwrap();
     // A directory of another part of the node.
     fs::create_dir_all(directory.path().join("pods/other/volumes")).unwrap();
 
     let runtime = place.open(|_| ()).await.unwrap();
     let pod = place.sandbox("adopted");
     let sandboxes = runtime.sandboxes().await.unwrap();
-    let names: Vec<(&str, bool)> = sandboxes.iter().map(|sandbox| (sandbox.uid.as_str(), sandbox.ready)).collect();
+    let names: Vec<(&str, bool)> =
+        sandboxes.iter().map(|sandbox| (sandbox.uid.as_str(), sandbox.ready)).collect();
     assert_eq!(names, [("adopted", true), ("half", false)]);
     let running = id(&pod, "running", 3);
     assert!(matches!(look(&runtime, &running).await.state, State::Running { .. }));

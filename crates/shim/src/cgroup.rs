@@ -20,13 +20,20 @@ impl Group {
     /// That of a process.
     pub(crate) fn of(pid: i32) -> Self {
         let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let unified = if Path::new(ROOT).join("cgroup.controllers").exists() { ROOT.to_owned() } else { format!("{ROOT}/unified") };
+        let unified = if Path::new(ROOT).join("cgroup.controllers").exists() {
+            ROOT.to_owned()
+        } else {
+            format!("{ROOT}/unified")
+        };
         find(&membership, &unified)
     }
 
     /// Whether the kernel ever killed in it for want of memory.
     pub(crate) fn out_of_memory(&self) -> bool {
-        self.memory_events.as_ref().and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| oom_kills(&text) > 0)
+        self.memory_events
+            .as_ref()
+            .and_then(|path| fs::read_to_string(path).ok())
+            .is_some_and(|text| oom_kills(&text) > 0)
     }
 
     /// Its processes.
@@ -65,7 +72,10 @@ fn find(membership: &str, unified: &str) -> Group {
 }
 
 fn oom_kills(text: &str) -> u64 {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -76,8 +86,14 @@ mod tests {
     fn the_memory_cgroup_of_either_version_is_found() {
         let first = "5:devices:/\n4:memory:/kubepods/podx/a_0\n0::/\n";
         let group = find(first, "/sys/fs/cgroup/unified");
-        assert_eq!(group.memory_events.unwrap(), Path::new("/sys/fs/cgroup/memory/kubepods/podx/a_0/memory.oom_control"));
-        assert_eq!(group.processes.unwrap(), Path::new("/sys/fs/cgroup/memory/kubepods/podx/a_0/cgroup.procs"));
+        assert_eq!(
+            group.memory_events.unwrap(),
+            Path::new("/sys/fs/cgroup/memory/kubepods/podx/a_0/memory.oom_control")
+        );
+        assert_eq!(
+            group.processes.unwrap(),
+            Path::new("/sys/fs/cgroup/memory/kubepods/podx/a_0/cgroup.procs")
+        );
 
         let second = "0::/kubepods/podx/a_0\n";
         let group = find(second, "/sys/fs/cgroup");

@@ -31,7 +31,9 @@ impl Connection {
 
     pub(crate) fn send(&mut self, message: &Message, descriptors: &[OwnedFd]) {
         let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        let sent = serde_json::to_vec(message).map_err(io::Error::from).and_then(|bytes| packet::send(&self.socket, &bytes, &borrowed));
+        let sent = serde_json::to_vec(message)
+            .map_err(io::Error::from)
+            .and_then(|bytes| packet::send(&self.socket, &bytes, &borrowed));
         self.broken |= sent.is_err();
     }
 }

@@ -59,7 +59,9 @@ pub(crate) struct Process {
 impl Process {
     /// A child that nobody has waited for is still that child, even if it has ended.
     fn open(pid: i32) -> Result<Self, Failure> {
-        let handle = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        let handle = Pid::from_raw(pid)
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
         let handle = handle.map_err(|errno| failed("cannot follow a process", &errno.into()))?;
         Ok(Self { pid, handle })
     }
@@ -69,10 +71,15 @@ impl Process {
         let Some(number) = number else {
             return Err(Failure { cause: Cause::Config, message: "no such signal".to_owned() });
         };
-        #[allow(unsafe_code, reason = "real-time signals, by which some programs end, have no safe constructor; sending one is harmless to the sender")]
+        #[allow(
+            unsafe_code,
+            reason = "real-time signals, by which some programs end, have no safe constructor; sending one is harmless to the sender"
+        )]
         let signal = unsafe { Signal::from_raw_nonzero_unchecked(number) };
         pidfd_send_signal(self.handle.as_fd(), signal).map_err(|errno| match errno {
-            rustix::io::Errno::SRCH => Failure { cause: Cause::Precondition, message: "the process has ended".to_owned() },
+            rustix::io::Errno::SRCH => {
+                Failure { cause: Cause::Precondition, message: "the process has ended".to_owned() }
+            }
             errno => failed("cannot signal a process", &errno.into()),
         })
     }
@@ -106,7 +113,10 @@ impl Container {
         if let Some(master) = master {
             streams = Streams::of_terminal(master, wanted.stdin, wanted.stdin_once).map_err(io)?;
         }
-        let pid = made.pid().ok_or_else(|| Failure { cause: Cause::Failed, message: "the container has no process".to_owned() })?;
+        let pid = made.pid().ok_or_else(|| Failure {
+            cause: Cause::Failed,
+            message: "the container has no process".to_owned(),
+        })?;
         let process = Process::open(pid.as_raw())?;
         process.set_oom_score_adj(wanted.oom_score_adj);
         let container = Self {
@@ -131,7 +141,10 @@ impl Container {
 
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
         if self.exit.is_some() {
-            return Err(Failure { cause: Cause::Precondition, message: "the container has ended".to_owned() });
+            return Err(Failure {
+                cause: Cause::Precondition,
+                message: "the container has ended".to_owned(),
+            });
         }
         if self.started_ns.is_none() {
             // Before it starts, so that nothing of its own is older.
@@ -153,7 +166,10 @@ impl Container {
 
     pub(crate) fn signal(&self, number: i32) -> Result<(), Failure> {
         if self.exit.is_some() {
-            return Err(Failure { cause: Cause::Precondition, message: "the container has ended".to_owned() });
+            return Err(Failure {
+                cause: Cause::Precondition,
+                message: "the container has ended".to_owned(),
+            });
         }
         self.process.signal(number)
     }
@@ -161,10 +177,16 @@ impl Container {
     /// Runs a command in it, and returns the agent's ends of its streams.
     pub(crate) fn exec(&mut self, root: &Path, id: &str, exec: &Exec<'_>) -> Result<Vec<OwnedFd>, Failure> {
         if self.exit.is_some() || self.started_ns.is_none() {
-            return Err(Failure { cause: Cause::Precondition, message: "the container is not running".to_owned() });
+            return Err(Failure {
+                cause: Cause::Precondition,
+                message: "the container is not running".to_owned(),
+            });
         }
         if self.commands.contains_key(exec.name) {
-            return Err(Failure { cause: Cause::Precondition, message: format!("command {} is running already", exec.name) });
+            return Err(Failure {
+                cause: Cause::Precondition,
+                message: format!("command {} is running already", exec.name),
+            });
         }
         let io = |error: std::io::Error| failed("cannot make the command's streams", &error);
         let (mut ends, stdio) = if exec.terminal {
@@ -216,7 +238,11 @@ impl Container {
     }
 
     pub(crate) fn reopen_log(&mut self) -> Result<(), Failure> {
-        if self.log.reopen() { Ok(()) } else { Err(Failure { cause: Cause::Failed, message: "cannot open the log file".to_owned() }) }
+        if self.log.reopen() {
+            Ok(())
+        } else {
+            Err(Failure { cause: Cause::Failed, message: "cannot open the log file".to_owned() })
+        }
     }
 
     pub(crate) fn describe(&self) -> protocol::Container {
@@ -254,8 +280,11 @@ pub(crate) struct Exec<'a> {
 
 fn has_own_processes(bundle: &Bundle) -> bool {
     use libcontainer::oci_spec::runtime::LinuxNamespaceType;
-    let namespaces = bundle.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
-    namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
+    let namespaces =
+        bundle.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+    namespaces
+        .iter()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
 }
 
 /// How a process ended, in a shell's numbers.

@@ -24,14 +24,18 @@ pub(crate) struct Launcher {
 
 impl Executor for Launcher {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let arguments = arguments(spec).ok_or_else(|| ExecutorValidationError::ArgValidationError("no command specified".to_owned()))?;
+        let arguments = arguments(spec)
+            .ok_or_else(|| ExecutorValidationError::ArgValidationError("no command specified".to_owned()))?;
         let path = variable(spec, "PATH");
-        find(&arguments[0], path.unwrap_or_default()).map(|_| ()).map_err(ExecutorValidationError::ArgValidationError)
+        find(&arguments[0], path.unwrap_or_default())
+            .map(|_| ())
+            .map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let arguments = arguments(spec).ok_or(ExecutorError::InvalidArg)?;
-        let path = find(&arguments[0], variable(spec, "PATH").unwrap_or_default()).map_err(ExecutorError::Other)?;
+        let path =
+            find(&arguments[0], variable(spec, "PATH").unwrap_or_default()).map_err(ExecutorError::Other)?;
         let outcome = self.launch(&path, arguments);
         // Nobody listens any more: as with runc, the container's own standard error says it.
         eprintln!("exec {}: {}", path.display(), describe(&outcome));
@@ -44,9 +48,14 @@ impl Launcher {
     fn launch(&self, path: &Path, arguments: &[String]) -> std::io::Error {
         let prepared = (|| -> Result<_, NulError> {
             let path = CString::new(path.as_os_str().as_bytes())?;
-            let arguments = arguments.iter().map(|argument| CString::new(argument.as_str())).collect::<Result<Vec<_>, _>>()?;
+            let arguments = arguments
+                .iter()
+                .map(|argument| CString::new(argument.as_str()))
+                .collect::<Result<Vec<_>, _>>()?;
             let environment = std::env::vars_os()
-                .map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
+                .map(|(name, value)| {
+                    CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             Ok((path, arguments, environment))
         })();
@@ -99,12 +108,14 @@ fn find(name: &str, path: &str) -> Result<PathBuf, String> {
 }
 
 fn executable(path: &Path) -> Result<(), Errno> {
-    let metadata = std::fs::metadata(path).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
     if metadata.is_dir() {
         return Err(Errno::EISDIR);
     }
     // The effective user's rights, which differ from the real one's for nobody here.
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)
+        .map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }
 
 /// Error numbers in Go's words: lower case.
@@ -130,9 +141,19 @@ mod tests {
             ("in the path", "sh", "/nowhere:/bin", Ok("/bin/sh".to_owned())),
             ("by its path", "/bin/sh", "", Ok("/bin/sh".to_owned())),
             ("nowhere", "foo", "/bin", Err("exec: \"foo\": executable file not found in $PATH".to_owned())),
-            ("no such file", "/bin/foo", "/bin", Err("exec: \"/bin/foo\": stat /bin/foo: no such file or directory".to_owned())),
+            (
+                "no such file",
+                "/bin/foo",
+                "/bin",
+                Err("exec: \"/bin/foo\": stat /bin/foo: no such file or directory".to_owned()),
+            ),
             ("a directory", at, "", Err(format!("exec: {at:?}: is a directory"))),
-            ("not executable", &format!("{at}/plain"), "", Err(format!("exec: \"{at}/plain\": permission denied"))),
+            (
+                "not executable",
+                &format!("{at}/plain"),
+                "",
+                Err(format!("exec: \"{at}/plain\": permission denied")),
+            ),
             ("nothing", "", "/bin", Err("exec: \"\": executable file not found in $PATH".to_owned())),
         ] {
             assert_eq!(find(program, path), expected.map(PathBuf::from), "{name}");

@@ -87,7 +87,8 @@ impl LogFile {
 
     fn open(&mut self) {
         self.file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path).ok();
-        self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+        self.size =
+            self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
     }
 
     /// Opens the file anew, after somebody moved it away.
@@ -144,7 +145,8 @@ fn rotated(path: &Path, now: Timestamp) -> PathBuf {
 
 /// The files that `path` was before, the oldest first.
 fn rotated_files(path: &Path) -> Vec<PathBuf> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
         return Vec::new();
     };
     let prefix = format!("{name}.");
@@ -193,9 +195,17 @@ mod tests {
     #[test]
     fn a_long_line_is_written_in_parts() {
         let whole = "x".repeat(MAX_LINE_BYTES);
-        assert_eq!(written(&[format!("{whole}\n").as_bytes()], true), format!("T stdout F {whole}\n"), "exactly the limit");
+        assert_eq!(
+            written(&[format!("{whole}\n").as_bytes()], true),
+            format!("T stdout F {whole}\n"),
+            "exactly the limit"
+        );
         let more = format!("{whole}yz\n");
-        assert_eq!(written(&[more.as_bytes()], true), format!("T stdout P {whole}\nT stdout F yz\n"), "two bytes more");
+        assert_eq!(
+            written(&[more.as_bytes()], true),
+            format!("T stdout P {whole}\nT stdout F yz\n"),
+            "two bytes more"
+        );
         let (first, second) = more.as_bytes().split_at(10_000);
         assert_eq!(written(&[first, second], true), written(&[more.as_bytes()], true), "in two pieces");
         let without_end = "x".repeat(3 * MAX_LINE_BYTES);

@@ -38,12 +38,18 @@ impl Bundle {
         let config = |message: String| Failure { cause: Cause::Config, message };
         let spec = Spec::load(directory.join("config.json")).map_err(|error| config(clock::chain(&error)))?;
         let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-        let filters = profile.map(seccomp::compile).transpose().map_err(|error| config(clock::chain(&error)))?;
+        let filters =
+            profile.map(seccomp::compile).transpose().map_err(|error| config(clock::chain(&error)))?;
         Ok(Self { filters: Rc::new(filters.unwrap_or_default()), spec })
     }
 }
 
-fn builder(root: &Path, id: &str, bundle: &Bundle, stdio: Stdio) -> Result<ContainerBuilder, LibcontainerError> {
+fn builder(
+    root: &Path,
+    id: &str,
+    bundle: &Bundle,
+    stdio: Stdio,
+) -> Result<ContainerBuilder, LibcontainerError> {
     let mut builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(root)?
         .with_executor(Launcher { filters: Rc::clone(&bundle.filters) });
@@ -54,7 +60,14 @@ fn builder(root: &Path, id: &str, bundle: &Bundle, stdio: Stdio) -> Result<Conta
 }
 
 /// Creates a container: its process waits to be started. With a terminal, returns the master end.
-pub(crate) fn create(root: &Path, id: &str, directory: &Path, bundle: &Bundle, stdio: Stdio, terminal: bool) -> Result<(Container, Option<OwnedFd>), Failure> {
+pub(crate) fn create(
+    root: &Path,
+    id: &str,
+    directory: &Path,
+    bundle: &Bundle,
+    stdio: Stdio,
+    terminal: bool,
+) -> Result<(Container, Option<OwnedFd>), Failure> {
     attempt(terminal, root, |console| {
         let builder = builder(root, id, bundle, stdio)?;
         builder.with_console_socket(console).as_init(directory).with_systemd(false).with_detach(true).build()
@@ -67,10 +80,21 @@ pub(crate) fn start(container: &mut Container) -> Result<(), Failure> {
 }
 
 /// Runs a command in a container as the container's own user, and returns its process id.
-pub(crate) fn exec(root: &Path, id: &str, bundle: &Bundle, command: &[String], stdio: Stdio, terminal: bool) -> Result<(i32, Option<OwnedFd>), Failure> {
+pub(crate) fn exec(
+    root: &Path,
+    id: &str,
+    bundle: &Bundle,
+    command: &[String],
+    stdio: Stdio,
+    terminal: bool,
+) -> Result<(i32, Option<OwnedFd>), Failure> {
     attempt(terminal, root, |console| {
         let builder = builder(root, id, bundle, stdio)?;
-        let mut tenant = builder.with_console_socket(console).as_tenant().with_detach(true).with_container_args(command.to_vec());
+        let mut tenant = builder
+            .with_console_socket(console)
+            .as_tenant()
+            .with_detach(true)
+            .with_container_args(command.to_vec());
         if let Some(process) = bundle.spec.process() {
             let user = process.user();
             tenant = tenant
@@ -93,10 +117,15 @@ fn attempt<T>(
     if !terminal {
         return act(None).map(|made| (made, None)).map_err(|error| failure(&error));
     }
-    let io = |error: std::io::Error| Failure { cause: Cause::Failed, message: format!("cannot make a terminal: {error}") };
+    let io = |error: std::io::Error| Failure {
+        cause: Cause::Failed,
+        message: format!("cannot make a terminal: {error}"),
+    };
     // A path through an open directory is short enough for a socket, however deep the directory is.
     let directory = File::open(root).map_err(io)?;
-    let path = Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&directory).to_string()).join("console.sock");
+    let path = Path::new("/proc/self/fd")
+        .join(std::os::fd::AsRawFd::as_raw_fd(&directory).to_string())
+        .join("console.sock");
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(io)?;
     let made = act(Some(path.clone()));
@@ -118,7 +147,11 @@ fn explain(chain: &str, first: Option<&str>) -> Failure {
     let chain = chain.replace('\0', "");
     if let Some(at) = chain.find("exec: \"") {
         let words = chain[at..].to_owned();
-        let cause = if words.ends_with("permission denied") || words.ends_with("is a directory") { Cause::CommandNotExecutable } else { Cause::CommandNotFound };
+        let cause = if words.ends_with("permission denied") || words.ends_with("is a directory") {
+            Cause::CommandNotExecutable
+        } else {
+            Cause::CommandNotFound
+        };
         return Failure { cause, message: words };
     }
     let message = first.map_or_else(|| chain.clone(), |first| format!("{chain}: {first}"));
@@ -133,9 +166,27 @@ mod tests {
     fn failures_keep_the_words_of_who_refused() {
         let found = "failed to create container: exec process failed with error error in executing process : exec: \"foo\": executable file not found in $PATH\0";
         for (name, chain, first, cause, message) in [
-            ("no such program", found, Some("x"), Cause::CommandNotFound, "exec: \"foo\": executable file not found in $PATH"),
-            ("not executable", "x: exec: \"/f\": permission denied", None, Cause::CommandNotExecutable, "exec: \"/f\": permission denied"),
-            ("anything else", "failed to prepare rootfs", Some("failed to mount"), Cause::Failed, "failed to prepare rootfs: failed to mount"),
+            (
+                "no such program",
+                found,
+                Some("x"),
+                Cause::CommandNotFound,
+                "exec: \"foo\": executable file not found in $PATH",
+            ),
+            (
+                "not executable",
+                "x: exec: \"/f\": permission denied",
+                None,
+                Cause::CommandNotExecutable,
+                "exec: \"/f\": permission denied",
+            ),
+            (
+                "anything else",
+                "failed to prepare rootfs",
+                Some("failed to mount"),
+                Cause::Failed,
+                "failed to prepare rootfs: failed to mount",
+            ),
         ] {
             assert_eq!(explain(chain, first), Failure { cause, message: message.to_owned() }, "{name}");
         }

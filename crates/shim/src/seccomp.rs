@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use syscalls::Sysno;
 
 /// Why a profile cannot be carried out.
@@ -44,7 +46,9 @@ pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Vec<BpfProgram>, Error> 
     }
     // The one that allows comes first: with it, the default is the answer to all that it does not name, and the others overrule it.
     groups.sort_by_key(|(action, _)| *action != SeccompAction::Allow);
-    if default != SeccompAction::Allow && groups.first().is_none_or(|(action, _)| *action != SeccompAction::Allow) {
+    if default != SeccompAction::Allow
+        && groups.first().is_none_or(|(action, _)| *action != SeccompAction::Allow)
+    {
         groups.insert(0, (SeccompAction::Allow, Rules::new()));
     }
     groups.into_iter().map(|(action, rules)| program(action, rules, &default)).collect()
@@ -95,7 +99,9 @@ fn condition(argument: &LinuxSeccompArg) -> Result<SeccompCondition, Error> {
         LinuxSeccompOperator::ScmpCmpEq => (SeccompCmpOp::Eq, argument.value()),
         LinuxSeccompOperator::ScmpCmpGe => (SeccompCmpOp::Ge, argument.value()),
         LinuxSeccompOperator::ScmpCmpGt => (SeccompCmpOp::Gt, argument.value()),
-        LinuxSeccompOperator::ScmpCmpMaskedEq => (SeccompCmpOp::MaskedEq(argument.value()), argument.value_two().unwrap_or(0)),
+        LinuxSeccompOperator::ScmpCmpMaskedEq => {
+            (SeccompCmpOp::MaskedEq(argument.value()), argument.value_two().unwrap_or(0))
+        }
     };
     Ok(SeccompCondition::new(index, SeccompCmpArgLen::Qword, operator, value)?)
 }
@@ -110,7 +116,10 @@ pub(crate) fn install(program: &BpfProgram) -> std::io::Result<()> {
     let length = libc::c_ushort::try_from(program.len()).map_err(|_| std::io::ErrorKind::InvalidInput)?;
     let program = Program { length, instructions: program.as_ptr() };
     // seccompiler's own call sets `no_new_privs`, which a container has only if its pod asks for it.
-    #[allow(unsafe_code, reason = "no safe wrapper leaves no_new_privs alone; the kernel copies the program, which outlives the call")]
+    #[allow(
+        unsafe_code,
+        reason = "no safe wrapper leaves no_new_privs alone; the kernel copies the program, which outlives the call"
+    )]
     let outcome = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
@@ -141,7 +150,12 @@ mod tests {
             ("some are allowed, one has its own number", "SCMP_ACT_ERRNO", json!([no_such, allow]), Ok(2)),
             ("what the default does anyway", "SCMP_ACT_ERRNO", json!([plain]), Ok(1)),
             ("one is refused", "SCMP_ACT_ALLOW", json!([plain, allow]), Ok(1)),
-            ("somebody else is asked", "SCMP_ACT_ALLOW", json!([notify]), Err("seccomp action SCMP_ACT_NOTIFY is not supported".to_owned())),
+            (
+                "somebody else is asked",
+                "SCMP_ACT_ALLOW",
+                json!([notify]),
+                Err("seccomp action SCMP_ACT_NOTIFY is not supported".to_owned()),
+            ),
         ] {
             assert_eq!(programs(json!({"defaultAction": default, "syscalls": groups})), expected, "{name}");
         }

@@ -66,7 +66,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(directory: &Path) -> Result<Self, Error> {
-        let configured = std::fs::read(directory.join(SETUP_FILE)).and_then(|bytes| Ok(serde_json::from_slice::<Setup>(&bytes)?));
+        let configured = std::fs::read(directory.join(SETUP_FILE))
+            .and_then(|bytes| Ok(serde_json::from_slice::<Setup>(&bytes)?));
         let setup = configured.map_err(Error::Configuration)?;
         trace::begin();
         let init = setup::apply(&setup)?;
@@ -75,7 +76,8 @@ impl Server {
         signals.add(Signal::SIGCHLD);
         let failed = |errno: nix::Error| Error::Listen(errno.into());
         signals.thread_block().map_err(failed)?;
-        let children = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
+        let children =
+            SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
 
         let state = directory.join(STATE);
         std::fs::create_dir_all(&state).map_err(Error::Listen)?;
@@ -142,7 +144,8 @@ impl Server {
     fn accept(&mut self) {
         let Ok(socket) = packet::accept(&self.listener) else { return };
         let connection = Connection::new(socket);
-        let watched = watch(&self.poll, &mut self.sources, &mut self.next, connection.as_fd(), Source::Connection);
+        let watched =
+            watch(&self.poll, &mut self.sources, &mut self.next, connection.as_fd(), Source::Connection);
         if let Ok(token) = watched {
             self.connections.insert(token, connection);
         }
@@ -176,7 +179,12 @@ impl Server {
 
     /// Lets go of connections that ended, and of the commands that ran for them.
     fn drop_broken(&mut self) {
-        let broken: Vec<u64> = self.connections.iter().filter(|(_, connection)| connection.broken).map(|(token, _)| *token).collect();
+        let broken: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.broken)
+            .map(|(token, _)| *token)
+            .collect();
         for token in broken {
             self.connections.remove(&token);
             self.sources.remove(&token);
@@ -205,7 +213,8 @@ impl Server {
                 return;
             }
             Call::Exec { container, exec, command, terminal, stdin, stdout, stderr } => {
-                let exec = Exec { name: &exec, command: &command, terminal, stdin, stdout, stderr, connection };
+                let exec =
+                    Exec { name: &exec, command: &command, terminal, stdin, stdout, stderr, connection };
                 let root = self.directory.join(STATE);
                 let ran = self.container(&container).and_then(|found| found.exec(&root, &container, &exec));
                 ran.map(|ends| {
@@ -216,9 +225,15 @@ impl Server {
             Call::Attach { container, stdin, stdout, stderr } => {
                 let joined = self.container(&container).and_then(|found| {
                     if !found.is_running() {
-                        return Err(Failure { cause: Cause::Precondition, message: "the container has ended".to_owned() });
+                        return Err(Failure {
+                            cause: Cause::Precondition,
+                            message: "the container has ended".to_owned(),
+                        });
                     }
-                    found.streams.attach(stdin, stdout, stderr).map_err(|error| failed("cannot attach", &error))
+                    found
+                        .streams
+                        .attach(stdin, stdout, stderr)
+                        .map_err(|error| failed("cannot attach", &error))
                 });
                 joined.map(|ends| {
                     descriptors = ends;
@@ -238,15 +253,27 @@ impl Server {
                     return Ok(());
                 }
                 if self.ending.is_some() {
-                    return Err(Failure { cause: Cause::Precondition, message: "the pod is ending".to_owned() });
+                    return Err(Failure {
+                        cause: Cause::Precondition,
+                        message: "the pod is ending".to_owned(),
+                    });
                 }
                 let log = LogFile::new(log, self.setup.log_file_bytes, self.setup.log_files);
-                let wanted = Wanted { id: &container, directory: &bundle, log, terminal, stdin, stdin_once, oom_score_adj };
+                let wanted = Wanted {
+                    id: &container,
+                    directory: &bundle,
+                    log,
+                    terminal,
+                    stdin,
+                    stdin_once,
+                    oom_score_adj,
+                };
                 let made = Container::create(&self.directory.join(STATE), wanted)?;
                 for which in [Which::Stdout, Which::Stderr] {
                     if let Some(stream) = made.streams.output(which) {
                         let source = Source::Output(container.clone(), which);
-                        watch(&self.poll, &mut self.sources, &mut self.next, stream.as_fd(), source).map_err(|error| failed("cannot follow a stream", &error))?;
+                        watch(&self.poll, &mut self.sources, &mut self.next, stream.as_fd(), source)
+                            .map_err(|error| failed("cannot follow a stream", &error))?;
                     }
                 }
                 self.containers.insert(container, made);
@@ -257,41 +284,64 @@ impl Server {
             Call::KillExec { container, exec } => {
                 match self.container(&container)?.commands.get(&exec) {
                     Some(command) => command.process.kill(),
-                    None => return Err(Failure { cause: Cause::NotFound, message: format!("no command {exec}") }),
+                    None => {
+                        return Err(Failure { cause: Cause::NotFound, message: format!("no command {exec}") });
+                    }
                 }
                 Ok(())
             }
             Call::Resize { container, width, height } => {
-                let resized = self.container(&container)?.streams.resize(width, height).map_err(|error| failed("cannot resize", &error))?;
-                if resized { Ok(()) } else { Err(Failure { cause: Cause::Precondition, message: "the container has no terminal".to_owned() }) }
+                let resized = self
+                    .container(&container)?
+                    .streams
+                    .resize(width, height)
+                    .map_err(|error| failed("cannot resize", &error))?;
+                if resized {
+                    Ok(())
+                } else {
+                    Err(Failure {
+                        cause: Cause::Precondition,
+                        message: "the container has no terminal".to_owned(),
+                    })
+                }
             }
             Call::ReopenLog { container } => self.container(&container)?.reopen_log(),
             Call::Delete { container } => self.delete(&container),
-            Call::State | Call::Shutdown | Call::Exec { .. } | Call::Attach { .. } => unreachable!("answered elsewhere"),
+            Call::State | Call::Shutdown | Call::Exec { .. } | Call::Attach { .. } => {
+                unreachable!("answered elsewhere")
+            }
         }
     }
 
     fn container(&mut self, id: &str) -> Result<&mut Container, Failure> {
-        self.containers.get_mut(id).ok_or_else(|| Failure { cause: Cause::NotFound, message: format!("no container {id}") })
+        self.containers
+            .get_mut(id)
+            .ok_or_else(|| Failure { cause: Cause::NotFound, message: format!("no container {id}") })
     }
 
     /// Repeated, it does nothing.
     fn delete(&mut self, id: &str) -> Result<(), Failure> {
         if self.containers.get(id).is_some_and(Container::is_running) {
-            return Err(Failure { cause: Cause::Precondition, message: "the container is running".to_owned() });
+            return Err(Failure {
+                cause: Cause::Precondition,
+                message: "the container is running".to_owned(),
+            });
         }
         self.containers.remove(id);
         // Descriptors that are closed leave the poll by themselves.
         self.sources.retain(|_, source| !matches!(source, Source::Output(container, _) if container == id));
         match std::fs::remove_dir_all(self.directory.join(STATE).join(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("cannot remove the container's state", &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("cannot remove the container's state", &error))
+            }
             _ => Ok(()),
         }
     }
 
     fn state(&self) -> Answer {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let containers = self.containers.iter().map(|(id, container)| (id.clone(), container.describe())).collect();
+        let containers =
+            self.containers.iter().map(|(id, container)| (id.clone(), container.describe())).collect();
         Answer::State { pid, init: self.init, containers }
     }
 
@@ -315,14 +365,21 @@ impl Server {
             let exit = container.ended(status);
             // What it wrote before its end is in the log before anybody hears of the end.
             for which in [Which::Stdout, Which::Stderr] {
-                while container.output(which, &mut self.buffer, &mut self.entries).is_some_and(|length| length > 0) {}
+                while container
+                    .output(which, &mut self.buffer, &mut self.entries)
+                    .is_some_and(|length| length > 0)
+                {}
             }
             let message = Message::Exited { container: id.clone(), exit };
             self.tell(&message);
             return;
         }
         let command = self.containers.iter_mut().find_map(|(id, container)| {
-            let name = container.commands.iter().find(|(_, command)| command.process.pid == pid).map(|(name, _)| name.clone())?;
+            let name = container
+                .commands
+                .iter()
+                .find(|(_, command)| command.process.pid == pid)
+                .map(|(name, _)| name.clone())?;
             container.commands.remove(&name);
             Some((id.clone(), name))
         });
@@ -332,7 +389,13 @@ impl Server {
     }
 }
 
-fn watch(poll: &OwnedFd, sources: &mut HashMap<u64, Source>, next: &mut u64, descriptor: BorrowedFd<'_>, source: Source) -> io::Result<u64> {
+fn watch(
+    poll: &OwnedFd,
+    sources: &mut HashMap<u64, Source>,
+    next: &mut u64,
+    descriptor: BorrowedFd<'_>,
+    source: Source,
+) -> io::Result<u64> {
     let token = *next;
     epoll::add(poll, descriptor, EventData::new_u64(token), EventFlags::IN)?;
     *next += 1;

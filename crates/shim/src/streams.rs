@@ -75,8 +75,12 @@ pub(crate) fn for_container(stdin: bool, stdin_once: bool) -> io::Result<(Stream
     } else {
         (null()?, None)
     };
-    let streams = Streams { stdin, stdout: Some(stdout), stderr: Some(stderr), stdin_once, ..Streams::default() };
-    Ok((streams, Stdio { stdin: Some(stdin_inside), stdout: Some(stdout_inside), stderr: Some(stderr_inside) }))
+    let streams =
+        Streams { stdin, stdout: Some(stdout), stderr: Some(stderr), stdin_once, ..Streams::default() };
+    Ok((
+        streams,
+        Stdio { stdin: Some(stdin_inside), stdout: Some(stdout_inside), stderr: Some(stderr_inside) },
+    ))
 }
 
 /// Pipes for a command: the agent's ends of what is wanted, in the order stdin, stdout, stderr, and the command's.
@@ -91,7 +95,11 @@ pub(crate) fn for_exec(stdin: bool, stdout: bool, stderr: bool) -> io::Result<(V
         outside.push(kept);
         Ok(inside)
     };
-    let stdio = Stdio { stdin: Some(pipe(stdin, true)?), stdout: Some(pipe(stdout, false)?), stderr: Some(pipe(stderr, false)?) };
+    let stdio = Stdio {
+        stdin: Some(pipe(stdin, true)?),
+        stdout: Some(pipe(stdout, false)?),
+        stderr: Some(pipe(stderr, false)?),
+    };
     Ok((outside, stdio))
 }
 

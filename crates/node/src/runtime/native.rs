@@ -7,6 +7,7 @@ mod bundle;
 mod capabilities;
 mod cgroup;
 mod connect;
+mod descriptor;
 mod devices;
 mod directories;
 mod inside;
@@ -74,19 +75,27 @@ struct Shared {
 
 impl NativeRuntime {
     /// Looks at the machine, and adopts the pods that an agent before this one left. What it left half made is taken down.
-    pub async fn open(options: Options, rootfs: Arc<dyn RootFilesystems>, network: Arc<dyn PodNetwork>) -> Result<Self, Error> {
+    pub async fn open(
+        options: Options,
+        rootfs: Arc<dyn RootFilesystems>,
+        network: Arc<dyn PodNetwork>,
+    ) -> Result<Self, Error> {
         let layout = Layout::look().map_err(failed("cannot look at the machine's cgroups"))?;
         let machine = Machine::look(&layout);
-        std::fs::create_dir_all(directories::pods(&options.directory)).map_err(failed("cannot make the directory of pods"))?;
+        std::fs::create_dir_all(directories::pods(&options.directory))
+            .map_err(failed("cannot make the directory of pods"))?;
         let (changes, _) = broadcast::channel(CHANGES);
-        let shared = Arc::new(Shared { options, rootfs, network, layout, machine, pods: Mutex::default(), changes });
+        let shared =
+            Arc::new(Shared { options, rootfs, network, layout, machine, pods: Mutex::default(), changes });
         adopt::all(&shared).await?;
         Ok(Self(shared))
     }
 }
 
 /// An error of the runtime itself, by what was tried.
-fn failed<E: std::error::Error + Send + Sync + 'static>(context: impl Into<String>) -> impl FnOnce(E) -> Error {
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    context: impl Into<String>,
+) -> impl FnOnce(E) -> Error {
     let context = context.into();
     move |source| Error::Failed { context, source: Box::new(source) }
 }
@@ -108,7 +117,11 @@ impl Shared {
 #[async_trait]
 impl Runtime for NativeRuntime {
     fn about(&self) -> About {
-        About { name: "sampan".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), withheld: self.0.machine.withheld(&self.0.layout) }
+        About {
+            name: "sampan".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            withheld: self.0.machine.withheld(&self.0.layout),
+        }
     }
 
     async fn start_sandbox(&self, config: &SandboxConfig) -> Result<Sandbox, Error> {
@@ -167,7 +180,9 @@ impl Runtime for NativeRuntime {
 
     async fn connect(&self, pod: &PodUid, port: u16) -> Result<Box<dyn Duplex>, Error> {
         let namespace = self.0.pod(pod)?.network_namespace()?;
-        let stream = connect::connect(namespace, port).await.map_err(failed(format!("failed to connect to port {port} of the pod")))?;
+        let stream = connect::connect(namespace, port)
+            .await
+            .map_err(failed(format!("failed to connect to port {port} of the pod")))?;
         Ok(Box::new(stream))
     }
 

@@ -48,14 +48,18 @@ async fn agent(directory: &Path, name: &str) {
 async fn measure(directory: &Path) {
     let place = Place::new(directory, "measure");
     let runtime = place.open(|_| ()).await.expect("the runtime opens");
-    let (mut sandboxes, mut creates, mut starts, mut outputs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut sandboxes, mut creates, mut starts, mut outputs) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..30 {
         let pod = place.sandbox(&format!("m{round}"));
         let first = id(&pod, "c", 0);
         let begin = Instant::now();
         runtime.start_sandbox(&pod).await.expect("the sandbox starts");
         sandboxes.push(begin.elapsed());
-        runtime.create_container(&shell(&first, "echo hello; exec sleep 1000")).await.expect("the container is created");
+        runtime
+            .create_container(&shell(&first, "echo hello; exec sleep 1000"))
+            .await
+            .expect("the container is created");
         creates.push(begin.elapsed());
         runtime.start_container(&first).await.expect("the container starts");
         starts.push(begin.elapsed());
@@ -66,21 +70,49 @@ async fn measure(directory: &Path) {
             run(&runtime, &container(&second, &["/bin/true"])).await.expect("the container starts");
         }
     }
-    for (name, times) in [("sandbox", &mut sandboxes), ("created", &mut creates), ("started", &mut starts), ("first output", &mut outputs)] {
+    for (name, times) in [
+        ("sandbox", &mut sandboxes),
+        ("created", &mut creates),
+        ("started", &mut starts),
+        ("first output", &mut outputs),
+    ] {
         times.sort();
-        println!("{name}: median {:?}, most {:?}, since start_sandbox", times[times.len() / 2], times[times.len() - 1]);
+        println!(
+            "{name}: median {:?}, most {:?}, since start_sandbox",
+            times[times.len() / 2],
+            times[times.len() - 1]
+        );
     }
     for pid in std::fs::read_dir("/proc").expect("processes").flatten() {
         let command = std::fs::read(pid.path().join("cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(&format!("shim\0{}", directory.display())) {
             let rollup = std::fs::read_to_string(pid.path().join("smaps_rollup")).unwrap_or_default();
-            let line = |name: &str| rollup.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_whitespace().nth(1).unwrap_or_default().to_owned();
-            println!("shim {:?}: anonymous {} kB, private dirty {} kB, pss {} kB, rss {} kB", pid.file_name(), line("Anonymous:"), line("Private_Dirty:"), line("Pss:"), line("Rss:"));
+            let line = |name: &str| {
+                rollup
+                    .lines()
+                    .find(|line| line.starts_with(name))
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .nth(1)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            println!(
+                "shim {:?}: anonymous {} kB, private dirty {} kB, pss {} kB, rss {} kB",
+                pid.file_name(),
+                line("Anonymous:"),
+                line("Private_Dirty:"),
+                line("Pss:"),
+                line("Rss:")
+            );
         }
     }
     let begin = Instant::now();
     for round in 0..30 {
-        runtime.remove_sandbox(&place.sandbox(&format!("m{round}")).uid).await.expect("the sandbox is removed");
+        runtime
+            .remove_sandbox(&place.sandbox(&format!("m{round}")).uid)
+            .await
+            .expect("the sandbox is removed");
     }
     println!("removal: {:?} each", begin.elapsed() / 30);
     println!("left behind: {:?}", place.left_behind());

@@ -12,7 +12,8 @@ use crate::container::{ContainerId, PodUid};
 use crate::runtime::Error;
 
 pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), Error> {
-    let entries = fs::read_dir(directories::pods(&shared.options.directory)).map_err(failed("cannot read the directory of pods"))?;
+    let entries = fs::read_dir(directories::pods(&shared.options.directory))
+        .map_err(failed("cannot read the directory of pods"))?;
     for entry in entries.flatten() {
         let Some(uid) = entry.file_name().to_str().and_then(PodUid::new) else { continue };
         if let Err(error) = adopt(shared, &uid).await {
@@ -22,7 +23,10 @@ pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), Error> {
     }
     let connected: Vec<PodUid> = {
         let pods = shared.pods.lock();
-        pods.values().filter(|pod| pod.is_ready() && !pod.lock().record.host_network).map(|pod| pod.uid.clone()).collect()
+        pods.values()
+            .filter(|pod| pod.is_ready() && !pod.lock().record.host_network)
+            .map(|pod| pod.uid.clone())
+            .collect()
     };
     shared.network.retain(&connected).await.map_err(Error::Network)
 }
@@ -30,7 +34,8 @@ pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), Error> {
 async fn adopt(shared: &Arc<Shared>, uid: &PodUid) -> Result<(), Error> {
     let directory = PodDirectory::new(&shared.options.directory, uid);
     // Without a record it is no sandbox, but a directory of other parts of the node.
-    let read = record::read::<SandboxRecord>(&directory.record()).map_err(failed("cannot read the sandbox's record"))?;
+    let read = record::read::<SandboxRecord>(&directory.record())
+        .map_err(failed("cannot read the sandbox's record"))?;
     let Some(found) = read else { return Ok(()) };
     let (started, stopped) = (found.started, found.stopped);
     let pod = Arc::new(Pod::new(uid.clone(), directory, found));
@@ -53,16 +58,20 @@ async fn containers(shared: &Arc<Shared>, pod: &Pod) -> Result<(), Error> {
             let Ok(attempt) = attempt.parse::<u32>() else { continue };
             let directory = pod.directory.bundle(&name, attempt);
             let file = record::container_file(&directory);
-            match record::read::<ContainerRecord>(&file).map_err(failed("cannot read a container's record"))? {
+            match record::read::<ContainerRecord>(&file)
+                .map_err(failed("cannot read a container's record"))?
+            {
                 Some(found) => {
-                    let live = sampan_shim::read_state(&directory).map_err(failed("cannot read a container's state"))?;
+                    let live = sampan_shim::read_state(&directory)
+                        .map_err(failed("cannot read a container's state"))?;
                     pod.lock().containers.insert((name.clone(), attempt), Known::new(found, live));
                 }
                 None => {
                     let id = ContainerId { pod: pod.uid.clone(), name: name.clone(), attempt };
                     let rootfs = directory.join(bundle::ROOTFS);
                     shared.rootfs.unmount(&id, &rootfs).await;
-                    sandbox::absent(fs::remove_dir(rootfs)).map_err(failed("cannot remove a half-made container"))?;
+                    sandbox::absent(fs::remove_dir(rootfs))
+                        .map_err(failed("cannot remove a half-made container"))?;
                 }
             }
         }
@@ -71,5 +80,10 @@ async fn containers(shared: &Arc<Shared>, pod: &Pod) -> Result<(), Error> {
 }
 
 fn names(directory: &Path) -> Vec<String> {
-    fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }

@@ -24,7 +24,12 @@ pub(super) const ROOTFS: &str = "rootfs";
 const SIGTERM: i32 = 15;
 
 /// Writes a bundle whose root file system is mounted, and makes its cgroup; returns what is to be kept.
-pub(super) fn write(shared: &Shared, pod: &Pod, config: &ContainerConfig, defaults: &Defaults) -> Result<ContainerRecord, Error> {
+pub(super) fn write(
+    shared: &Shared,
+    pod: &Pod,
+    config: &ContainerConfig,
+    defaults: &Defaults,
+) -> Result<ContainerRecord, Error> {
     let directory = pod.directory.bundle(&config.id.name, config.id.attempt);
     let rootfs = directory.join(ROOTFS);
     let (sandbox, init) = {
@@ -37,13 +42,17 @@ pub(super) fn write(shared: &Shared, pod: &Pod, config: &ContainerConfig, defaul
     let stop_signal = config.stop_signal.as_ref().or(defaults.stop_signal.as_ref());
     let stop_signal = match stop_signal {
         None => SIGTERM,
-        Some(name) => signals::number(name).ok_or_else(|| Error::Config(format!("unknown signal {name:?}")))?,
+        Some(name) => {
+            signals::number(name).ok_or_else(|| Error::Config(format!("unknown signal {name:?}")))?
+        }
     };
-    let wanted = devices::wanted(config).map_err(|error| Error::Config(format!("a device of the container is not there: {error}")))?;
+    let wanted = devices::wanted(config)
+        .map_err(|error| Error::Config(format!("a device of the container is not there: {error}")))?;
     for mount in &config.mounts {
         // As containerd does; who minds that it is missing has said so before.
         if !mount.host_path.exists() {
-            fs::create_dir_all(&mount.host_path).map_err(|error| Error::Config(format!("failed to mkdir {:?}: {error}", mount.host_path)))?;
+            fs::create_dir_all(&mount.host_path)
+                .map_err(|error| Error::Config(format!("failed to mkdir {:?}: {error}", mount.host_path)))?;
         }
     }
     let path = format!("{}/{}", sandbox.cgroup, directories::key(&config.id));
@@ -73,7 +82,8 @@ pub(super) fn write(shared: &Shared, pod: &Pod, config: &ContainerConfig, defaul
     let working_directory = spec::working_directory(config, defaults);
     inside::make_directory(&rootfs, Path::new(&working_directory))
         .map_err(|error| Error::Config(format!("mkdir {working_directory}: {error}")))?;
-    record::write(&directory.join("config.json"), &spec).map_err(failed("cannot write the container's configuration"))?;
+    record::write(&directory.join("config.json"), &spec)
+        .map_err(failed("cannot write the container's configuration"))?;
     make_cgroup(shared, &path, config, &wanted)?;
 
     let log = sandbox.log_directory.join(&config.log_path);
@@ -98,11 +108,19 @@ pub(super) fn write(shared: &Shared, pod: &Pod, config: &ContainerConfig, defaul
 
 fn profile(seccomp: &Seccomp) -> Result<Option<serde_json::Value>, Error> {
     let Seccomp::Localhost(path) = seccomp else { return Ok(None) };
-    let bytes = fs::read(path).map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))
+    let bytes = fs::read(path)
+        .map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))
 }
 
-fn make_cgroup(shared: &Shared, path: &str, config: &ContainerConfig, devices: &[spec::Device]) -> Result<(), Error> {
+fn make_cgroup(
+    shared: &Shared,
+    path: &str,
+    config: &ContainerConfig,
+    devices: &[spec::Device],
+) -> Result<(), Error> {
     cgroup::create(&shared.layout, path).map_err(failed("cannot make the container's cgroup"))?;
     for (file, error) in cgroup::limit(&shared.layout, path, &config.resources, false) {
         tracing::warn!(file = %file.display(), %error, "a limit of a container cannot be set");
@@ -126,7 +144,13 @@ fn runtime_id(id: &ContainerId, sandbox: i64) -> String {
 }
 
 /// Removes a bundle with its root file system, its cgroup and, if it is named, its log.
-pub(super) async fn remove(shared: &Arc<Shared>, pod: &Pod, name: &str, attempt: u32, log: Option<&Path>) -> Result<(), Error> {
+pub(super) async fn remove(
+    shared: &Arc<Shared>,
+    pod: &Pod,
+    name: &str,
+    attempt: u32,
+    log: Option<&Path>,
+) -> Result<(), Error> {
     let directory = pod.directory.bundle(name, attempt);
     let id = ContainerId { pod: pod.uid.clone(), name: name.to_owned(), attempt };
     shared.rootfs.unmount(&id, &directory.join(ROOTFS)).await;
@@ -153,7 +177,9 @@ pub(super) async fn remove(shared: &Arc<Shared>, pod: &Pod, name: &str, attempt:
 
 /// A log with what it was before it was rotated.
 fn remove_log(log: &Path) -> io::Result<()> {
-    let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else { return Ok(()) };
+    let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
     let rotated = format!("{name}.");
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|found| found == name || found.starts_with(&rotated)) {

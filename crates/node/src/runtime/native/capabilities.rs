@@ -6,14 +6,63 @@ use crate::container::Security;
 
 /// All that Linux knows, by number.
 pub(super) const ALL: [&str; 41] = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE",
-    "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN",
-    "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE",
-    "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 ];
 
 const DEFAULT: [&str; 14] = [
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
     "AUDIT_WRITE",
 ];
 
@@ -23,7 +72,11 @@ pub(super) fn of_mask(mask: u64) -> BTreeSet<&'static str> {
 }
 
 /// What a container gets of what the machine has; without `CAP_`. `device_filter` is whether devices that it makes are held back.
-pub(super) fn granted(security: &Security, held: &BTreeSet<&'static str>, device_filter: bool) -> Result<BTreeSet<&'static str>, String> {
+pub(super) fn granted(
+    security: &Security,
+    held: &BTreeSet<&'static str>,
+    device_filter: bool,
+) -> Result<BTreeSet<&'static str>, String> {
     if security.privileged {
         return Ok(held.clone());
     }
@@ -37,13 +90,18 @@ pub(super) fn granted(security: &Security, held: &BTreeSet<&'static str>, device
                 all = true;
                 continue;
             }
-            found.insert(*ALL.iter().find(|known| **known == short).ok_or_else(|| format!("unknown capability \"CAP_{short}\""))?);
+            found.insert(
+                *ALL.iter()
+                    .find(|known| **known == short)
+                    .ok_or_else(|| format!("unknown capability \"CAP_{short}\""))?,
+            );
         }
         Ok((all, found))
     };
     let (add_all, add) = named(&security.add_capabilities)?;
     let (drop_all, drop) = named(&security.drop_capabilities)?;
-    let mut set: BTreeSet<&str> = if add_all { ALL.into_iter().collect() } else { DEFAULT.into_iter().collect() };
+    let mut set: BTreeSet<&str> =
+        if add_all { ALL.into_iter().collect() } else { DEFAULT.into_iter().collect() };
     if drop_all {
         set.clear();
     }
@@ -78,7 +136,11 @@ mod tests {
         assert_eq!(count(&security(&["CHOWN"], &["ALL"]), true), Ok(1), "only one");
         assert_eq!(count(&security(&["ALL"], &["NET_RAW"]), true), Ok(39), "all but one");
         assert_eq!(count(&security(&["FLY"], &[]), true), Err("unknown capability \"CAP_FLY\"".to_owned()));
-        assert_eq!(count(&Security { privileged: true, ..security(&[], &["ALL"]) }, false), Ok(40), "privileged");
+        assert_eq!(
+            count(&Security { privileged: true, ..security(&[], &["ALL"]) }, false),
+            Ok(40),
+            "privileged"
+        );
     }
 
     #[test]

@@ -15,8 +15,20 @@ use crate::container::Resources;
 use crate::runtime::ContainerUsage;
 
 /// The controllers of version 1 that libcontainer puts processes into.
-const FIRST_VERSION: [&str; 12] =
-    ["cpu", "cpuacct", "cpuset", "devices", "hugetlb", "memory", "pids", "perf_event", "blkio", "net_prio", "net_cls", "freezer"];
+const FIRST_VERSION: [&str; 12] = [
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "hugetlb",
+    "memory",
+    "pids",
+    "perf_event",
+    "blkio",
+    "net_prio",
+    "net_cls",
+    "freezer",
+];
 
 /// How long the kernel may take to let go of a cgroup whose processes have ended, in steps.
 const REMOVAL_STEPS: u32 = 50;
@@ -47,7 +59,10 @@ impl Layout {
         let mut layout = Self::default();
         for line in mounts.lines() {
             let mut fields = line.split(' ').skip(1);
-            let (Some(path), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            let (Some(path), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
             // What is elsewhere is somebody's own.
             if !path.starts_with("/sys/fs/cgroup") {
                 continue;
@@ -129,7 +144,12 @@ fn limits(layout: &Layout, path: &str, resources: &Resources, reset: bool) -> Ve
         write("pids", "pids.max", "pids.max", or_max(resources.pids_limit, "max"));
     }
     for (size, limit) in &resources.hugepage_limits {
-        write("hugetlb", &format!("hugetlb.{size}.limit_in_bytes"), &format!("hugetlb.{size}.max"), same(limit.to_string()));
+        write(
+            "hugetlb",
+            &format!("hugetlb.{size}.limit_in_bytes"),
+            &format!("hugetlb.{size}.max"),
+            same(limit.to_string()),
+        );
     }
     if !resources.cpuset_cpus.is_empty() {
         write("cpuset", "cpuset.cpus", "cpuset.cpus", same(resources.cpuset_cpus.clone()));
@@ -138,7 +158,12 @@ fn limits(layout: &Layout, path: &str, resources: &Resources, reset: bool) -> Ve
 }
 
 /// Version 1's shares (2 to 262,144, 1,024 is usual) as version 2's weight (1 to 10,000, 100 is usual): runc's curve through these three points.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both ranges are small")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "both ranges are small"
+)]
 fn weight(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
@@ -195,8 +220,16 @@ fn inherit_cpuset(above: &Path, directory: &Path) {
 }
 
 /// Sets limits; returns what could not be set.
-pub(super) fn limit(layout: &Layout, path: &str, resources: &Resources, reset: bool) -> Vec<(PathBuf, io::Error)> {
-    limits(layout, path, resources, reset).into_iter().filter_map(|(file, value)| fs::write(&file, value).err().map(|error| (file, error))).collect()
+pub(super) fn limit(
+    layout: &Layout,
+    path: &str,
+    resources: &Resources,
+    reset: bool,
+) -> Vec<(PathBuf, io::Error)> {
+    limits(layout, path, resources, reset)
+        .into_iter()
+        .filter_map(|(file, value)| fs::write(&file, value).err().map(|error| (file, error)))
+        .collect()
 }
 
 /// What only a container's cgroup has: no swap, all of it killed at once when its memory is used up.
@@ -221,7 +254,10 @@ pub(super) fn filter_devices(layout: &Layout, path: &str, rules: &[String]) -> i
 
 /// Puts a process into a cgroup.
 pub(super) fn join(layout: &Layout, path: &str, pid: i32) -> io::Result<()> {
-    layout.directories(path).into_iter().try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
+    layout
+        .directories(path)
+        .into_iter()
+        .try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
 }
 
 /// Kills all that is in a cgroup and below, waits for it, and removes it. It blocks, and is repeated without harm.
@@ -269,7 +305,10 @@ fn processes(directory: &Path) -> Vec<i32> {
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn remove_tree(directory: &Path) -> io::Result<()> {
@@ -292,7 +331,12 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
 
 /// What a cgroup uses.
 pub(super) fn usage(layout: &Layout, path: &str) -> ContainerUsage {
-    let read = |controller, first, second| layout.file(path, controller, first, second).and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let read = |controller, first, second| {
+        layout
+            .file(path, controller, first, second)
+            .and_then(|file| fs::read_to_string(file).ok())
+            .unwrap_or_default()
+    };
     let number = |text: &str| text.trim().parse().unwrap_or(0);
     // `cpu.stat` is there also where the controller is not.
     let cpu = if layout.has_first_version("cpuacct") {
@@ -301,7 +345,11 @@ pub(super) fn usage(layout: &Layout, path: &str) -> ContainerUsage {
         value(&read("", "", "cpu.stat"), "usage_usec") * 1000
     };
     let stat = read("memory", "memory.stat", "memory.stat");
-    let (inactive, anonymous) = if layout.has_first_version("memory") { ("total_inactive_file", "total_rss") } else { ("inactive_file", "anon") };
+    let (inactive, anonymous) = if layout.has_first_version("memory") {
+        ("total_inactive_file", "total_rss")
+    } else {
+        ("inactive_file", "anon")
+    };
     let used: u64 = number(&read("memory", "memory.usage_in_bytes", "memory.current"));
     ContainerUsage {
         cpu_nanoseconds: cpu,
@@ -314,7 +362,10 @@ pub(super) fn usage(layout: &Layout, path: &str) -> ContainerUsage {
 
 /// The number in the line `NAME NUMBER`.
 fn value(text: &str, name: &str) -> u64 {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|number| number.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -354,7 +405,10 @@ mod tests {
         };
         let lines = |layout: &Layout, resources: &Resources, reset| -> Vec<String> {
             let root = "/sys/fs/cgroup/";
-            limits(layout, "/p", resources, reset).iter().map(|(file, value)| format!("{}={value}", file.to_str().unwrap().trim_start_matches(root))).collect()
+            limits(layout, "/p", resources, reset)
+                .iter()
+                .map(|(file, value)| format!("{}={value}", file.to_str().unwrap().trim_start_matches(root)))
+                .collect()
         };
         for (name, layout, resources, reset, expected) in [
             (
@@ -375,16 +429,33 @@ mod tests {
                 second(),
                 &all,
                 false,
-                &["p/cpu.weight=100", "p/cpu.max=50000 100000", "p/memory.max=67108864", "p/pids.max=10", "p/hugetlb.2MB.max=4194304"],
+                &[
+                    "p/cpu.weight=100",
+                    "p/cpu.max=50000 100000",
+                    "p/memory.max=67108864",
+                    "p/pids.max=10",
+                    "p/hugetlb.2MB.max=4194304",
+                ],
             ),
             ("no limits, new", second(), &Resources::default(), false, &[]),
-            ("no limits any more, version 2", second(), &Resources::default(), true, &["p/cpu.max=max 100000", "p/memory.max=max", "p/pids.max=max"]),
+            (
+                "no limits any more, version 2",
+                second(),
+                &Resources::default(),
+                true,
+                &["p/cpu.max=max 100000", "p/memory.max=max", "p/pids.max=max"],
+            ),
             (
                 "no limits any more, version 1",
                 Layout::parse(FIRST),
                 &Resources::default(),
                 true,
-                &["cpu,cpuacct/p/cpu.cfs_period_us=100000", "cpu,cpuacct/p/cpu.cfs_quota_us=-1", "memory/p/memory.limit_in_bytes=-1", "pids/p/pids.max=max"],
+                &[
+                    "cpu,cpuacct/p/cpu.cfs_period_us=100000",
+                    "cpu,cpuacct/p/cpu.cfs_quota_us=-1",
+                    "memory/p/memory.limit_in_bytes=-1",
+                    "pids/p/pids.max=max",
+                ],
             ),
         ] {
             assert_eq!(lines(&layout, resources, reset), expected, "{name}");

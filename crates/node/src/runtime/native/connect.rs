@@ -35,6 +35,10 @@ fn local(port: u16) -> io::Result<TcpStream> {
         Ok(stream) => return Ok(stream),
         Err(error) => error,
     };
-    TcpStream::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
-        .map_err(|sixth| io::Error::new(fourth.kind(), format!("failed to connect to localhost:{port}: IPv4: {fourth} IPv6: {sixth}")))
+    TcpStream::connect(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).map_err(|sixth| {
+        io::Error::new(
+            fourth.kind(),
+            format!("failed to connect to localhost:{port}: IPv4: {fourth} IPv6: {sixth}"),
+        )
+    })
 }

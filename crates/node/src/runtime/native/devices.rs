@@ -10,7 +10,17 @@ use crate::container::ContainerConfig;
 
 /// What a container may do with devices that every container has, as runc allows it: make any, use harmless ones.
 const USUAL: [&str; 11] = [
-    "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm",
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:1 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
 ];
 
 /// Directories and links of `/dev` that are a container's own.
@@ -24,7 +34,14 @@ pub(super) fn wanted(config: &ContainerConfig) -> io::Result<Vec<spec::Device>> 
     let mut devices = Vec::new();
     if config.security.privileged {
         collect(Path::new("/dev"), Path::new("/dev"), "rwm", DEPTH, &mut devices)?;
-        devices.retain(|device| !OWN.iter().any(|own| device.path.strip_prefix("/dev/").is_some_and(|path| path == *own || path.starts_with(&format!("{own}/")))));
+        devices.retain(|device| {
+            !OWN.iter().any(|own| {
+                device
+                    .path
+                    .strip_prefix("/dev/")
+                    .is_some_and(|path| path == *own || path.starts_with(&format!("{own}/")))
+            })
+        });
     }
     for wanted in &config.devices {
         devices.retain(|device| Path::new(&device.path) != wanted.container_path);
@@ -34,8 +51,16 @@ pub(super) fn wanted(config: &ContainerConfig) -> io::Result<Vec<spec::Device>> 
 }
 
 /// A device, or all in a directory.
-fn collect(host: &Path, inside: &Path, access: &str, depth: u32, devices: &mut Vec<spec::Device>) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(host).and_then(|found| if found.is_symlink() && depth == DEPTH { fs::metadata(host) } else { Ok(found) })?;
+fn collect(
+    host: &Path,
+    inside: &Path,
+    access: &str,
+    depth: u32,
+    devices: &mut Vec<spec::Device>,
+) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(host).and_then(|found| {
+        if found.is_symlink() && depth == DEPTH { fs::metadata(host) } else { Ok(found) }
+    })?;
     if metadata.is_dir() {
         if depth > 0 && !OWN.iter().any(|own| host == Path::new("/dev").join(own)) {
             for entry in fs::read_dir(host)?.flatten() {
@@ -65,6 +90,14 @@ fn device(metadata: &Metadata, inside: &Path, access: &str) -> Option<spec::Devi
 
 /// The rules of the filter.
 pub(super) fn rules(devices: &[spec::Device]) -> Vec<String> {
-    let own = devices.iter().map(|device| format!("{} {}:{} {}", if device.block { 'b' } else { 'c' }, device.major, device.minor, device.access));
+    let own = devices.iter().map(|device| {
+        format!(
+            "{} {}:{} {}",
+            if device.block { 'b' } else { 'c' },
+            device.major,
+            device.minor,
+            device.access
+        )
+    });
     USUAL.into_iter().map(str::to_owned).chain(own).collect()
 }

@@ -77,5 +77,7 @@ pub(super) fn key(id: &ContainerId) -> String {
 
 /// Whether a container's name may be a file's. The API lets nothing else through; static pods and tests might.
 pub(super) fn is_safe(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -13,7 +13,13 @@ use rustix::io::Errno;
 const MAX_BYTES: u64 = 1 << 20;
 
 fn open(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    rustix::fs::openat2(
+        root,
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 fn root(path: &Path) -> Result<OwnedFd, Errno> {
@@ -76,7 +82,9 @@ mod tests {
         symlink("../../secret", rootfs.join("etc/out")).unwrap();
         symlink("/etc/real", rootfs.join("etc/absolute")).unwrap();
         symlink("../..", rootfs.join("up")).unwrap();
-        for (path, expected) in [("etc/real", "real"), ("/etc/absolute", "real"), ("etc/out", ""), ("etc/none", ""), ("etc", "")] {
+        for (path, expected) in
+            [("etc/real", "real"), ("/etc/absolute", "real"), ("etc/out", ""), ("etc/none", ""), ("etc", "")]
+        {
             assert_eq!(read(&rootfs, path), expected, "{path}");
         }
         make_directory(&rootfs, Path::new("/up/made/below")).unwrap();

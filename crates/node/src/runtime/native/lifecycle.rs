@@ -54,7 +54,8 @@ pub(super) async fn create(shared: &Arc<Shared>, config: &ContainerConfig) -> Re
         Err(error) => Err(failed("cannot mount the container's root file system")(error)),
     };
     let saved = made.and_then(|made| {
-        record::write(&record::container_file(&directory), &made).map_err(failed("cannot write down the container"))?;
+        record::write(&record::container_file(&directory), &made)
+            .map_err(failed("cannot write down the container"))?;
         Ok(made)
     });
     match saved {
@@ -94,7 +95,9 @@ pub(super) async fn start(shared: &Arc<Shared>, id: &ContainerId) -> Result<(), 
         let words = error.to_string();
         let message = match cause {
             Cause::CommandNotFound | Cause::CommandNotExecutable => {
-                format!("failed to create task: unable to start container process: error during container init: {words}")
+                format!(
+                    "failed to create task: unable to start container process: error during container init: {words}"
+                )
             }
             _ => format!("failed to create task: {words}"),
         };
@@ -123,8 +126,15 @@ async fn launch(pod: &Pod, id: &ContainerId, made: &ContainerRecord) -> Result<(
     Ok(())
 }
 
-fn keep_failure(shared: &Arc<Shared>, pod: &Arc<Pod>, id: &ContainerId, mut made: ContainerRecord, message: &str) -> Result<(), Error> {
-    made.start_error = Some(StartError { code: START_FAILED, message: message.to_owned(), at_ns: record::now_ns() });
+fn keep_failure(
+    shared: &Arc<Shared>,
+    pod: &Arc<Pod>,
+    id: &ContainerId,
+    mut made: ContainerRecord,
+    message: &str,
+) -> Result<(), Error> {
+    made.start_error =
+        Some(StartError { code: START_FAILED, message: message.to_owned(), at_ns: record::now_ns() });
     let file = record::container_file(&pod.directory.bundle(&id.name, id.attempt));
     let written = record::write(&file, &made).map_err(failed("cannot write down the container"));
     if let Some(known) = pod.lock().containers.get_mut(&(id.name.clone(), id.attempt)) {
@@ -144,7 +154,9 @@ pub(super) async fn stop(shared: &Arc<Shared>, id: &ContainerId, grace: Duration
         let known = inner.containers.get(&key).ok_or_else(|| missing(id))?;
         let first = known.deadline.borrow().is_none();
         // Who calls again with less time shortens that of who waits already.
-        known.deadline.send_modify(|deadline| *deadline = Some(deadline.map_or(wanted, |set| set.min(wanted))));
+        known
+            .deadline
+            .send_modify(|deadline| *deadline = Some(deadline.map_or(wanted, |set| set.min(wanted))));
         (known.deadline.subscribe(), first.then_some(known.record.stop_signal))
     };
     let running = || pod.lock().containers.get(&key).is_some_and(Known::is_running);
@@ -191,7 +203,9 @@ pub(super) async fn remove(shared: &Arc<Shared>, id: &ContainerId) -> Result<(),
         let inner = pod.lock();
         match inner.containers.get(&(id.name.clone(), id.attempt)) {
             None => return Ok(()),
-            Some(known) if known.is_running() => return Err(Error::Precondition(format!("container {id} is running"))),
+            Some(known) if known.is_running() => {
+                return Err(Error::Precondition(format!("container {id} is running")));
+            }
             Some(known) => known.record.log.clone(),
         }
     };
@@ -206,7 +220,11 @@ pub(super) async fn remove(shared: &Arc<Shared>, id: &ContainerId) -> Result<(),
     Ok(())
 }
 
-pub(super) async fn update(shared: &Arc<Shared>, id: &ContainerId, resources: &Resources) -> Result<(), Error> {
+pub(super) async fn update(
+    shared: &Arc<Shared>,
+    id: &ContainerId,
+    resources: &Resources,
+) -> Result<(), Error> {
     let pod = shared.pod(&id.pod)?;
     let _turn = pod.turn.lock().await;
     let key = (id.name.clone(), id.attempt);
@@ -217,7 +235,8 @@ pub(super) async fn update(shared: &Arc<Shared>, id: &ContainerId, resources: &R
     };
     sandbox::set_limits(shared, path, resources).await?;
     made.resources = resources.clone();
-    record::write(&record::container_file(&pod.directory.bundle(&id.name, id.attempt)), &made).map_err(failed("cannot write down the container"))?;
+    record::write(&record::container_file(&pod.directory.bundle(&id.name, id.attempt)), &made)
+        .map_err(failed("cannot write down the container"))?;
     if let Some(known) = pod.lock().containers.get_mut(&key) {
         known.record = made;
     }
@@ -227,5 +246,8 @@ pub(super) async fn update(shared: &Arc<Shared>, id: &ContainerId, resources: &R
 
 pub(super) async fn reopen_log(shared: &Arc<Shared>, id: &ContainerId) -> Result<(), Error> {
     let shim = shared.pod(&id.pod)?.shim()?;
-    shim.call(Call::ReopenLog { container: directories::key(id) }).await.map(|_| ()).map_err(|error| refused("cannot open the log anew", error))
+    shim.call(Call::ReopenLog { container: directories::key(id) })
+        .await
+        .map(|_| ())
+        .map_err(|error| refused("cannot open the log anew", error))
 }

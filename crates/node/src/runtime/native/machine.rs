@@ -30,10 +30,13 @@ impl Machine {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self {
-            capabilities: capabilities::of_mask(field(&status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)),
+            capabilities: capabilities::of_mask(
+                field(&status, "CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
+            ),
             device_filter: layout.has_first_version("devices"),
             seccomp: field(&status, "Seccomp:").is_some(),
-            apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')),
+            apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+                .is_ok_and(|text| text.starts_with('Y')),
             cgroup_namespace: layout.is_unified(),
             open_files: limit.maximum.unwrap_or(1 << 20),
             hostname,
@@ -48,12 +51,24 @@ impl Machine {
                 sentences.push(sentence.to_owned());
             }
         };
-        say(!self.capabilities.contains("SYS_RESOURCE"), "oom_score_adj cannot be lowered, since CAP_SYS_RESOURCE is missing");
+        say(
+            !self.capabilities.contains("SYS_RESOURCE"),
+            "oom_score_adj cannot be lowered, since CAP_SYS_RESOURCE is missing",
+        );
         say(!self.seccomp, "the kernel does not filter system calls (seccomp)");
-        say(self.apparmor, "AppArmor's default profile is not loaded by Sampan; only profiles that are on the machine can be used");
-        say(!self.device_filter, "devices cannot be filtered (no devices controller of cgroup version 1), so only privileged containers may make them");
+        say(
+            self.apparmor,
+            "AppArmor's default profile is not loaded by Sampan; only profiles that are on the machine can be used",
+        );
+        say(
+            !self.device_filter,
+            "devices cannot be filtered (no devices controller of cgroup version 1), so only privileged containers may make them",
+        );
         for controller in ["cpu", "memory", "pids"] {
-            say(!layout.has(controller), &format!("the cgroup controller {controller} is missing, so its limits are not enforced"));
+            say(
+                !layout.has(controller),
+                &format!("the cgroup controller {controller} is missing, so its limits are not enforced"),
+            );
         }
         sentences
     }

@@ -22,7 +22,11 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
 /// What every container has, then the pod's files, then the container's own mounts, those of fewer path components first:
 /// a mount must not hide one that was made before it below.
 pub(super) fn all(config: &ContainerConfig, files: &PodFiles) -> Result<Vec<Value>, String> {
-    let mut wanted: Vec<(PathBuf, &Mount)> = config.mounts.iter().map(|mount| Ok((destination(&mount.container_path)?, mount))).collect::<Result<_, String>>()?;
+    let mut wanted: Vec<(PathBuf, &Mount)> = config
+        .mounts
+        .iter()
+        .map(|mount| Ok((destination(&mount.container_path)?, mount)))
+        .collect::<Result<_, String>>()?;
     wanted.sort_by_key(|(destination, _)| destination.components().count());
     let taken = |destination: &str| wanted.iter().any(|(wanted, _)| wanted == Path::new(destination));
 
@@ -30,7 +34,12 @@ pub(super) fn all(config: &ContainerConfig, files: &PodFiles) -> Result<Vec<Valu
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", writable]),
@@ -43,7 +52,10 @@ pub(super) fn all(config: &ContainerConfig, files: &PodFiles) -> Result<Vec<Valu
         ("/etc/resolv.conf", &files.resolv_conf, read_only),
         ("/dev/shm", &files.shm, "rw"),
     ];
-    mounts.extend(own.into_iter().map(|(destination, source, write)| bind(destination, source, &["rbind", "rprivate", write])));
+    mounts.extend(
+        own.into_iter()
+            .map(|(destination, source, write)| bind(destination, source, &["rbind", "rprivate", write])),
+    );
     mounts.retain(|mount| !mount["destination"].as_str().is_some_and(taken));
     for (destination, wanted) in &wanted {
         let propagation = match wanted.propagation {
@@ -73,7 +85,9 @@ fn destination(path: &Path) -> Result<PathBuf, String> {
         match component {
             Component::Normal(name) => clean.push(name),
             Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(format!("mount path {path:?} must not contain '..'")),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(format!("mount path {path:?} must not contain '..'"));
+            }
         }
     }
     if clean == Path::new("/") {

@@ -76,7 +76,9 @@ impl Known {
                 out_of_memory: exit.out_of_memory,
                 message: String::new(),
             },
-            (None, Some(protocol::Container { started_ns: Some(started), .. })) => State::Running { started_at: record::time(*started) },
+            (None, Some(protocol::Container { started_ns: Some(started), .. })) => {
+                State::Running { started_at: record::time(*started) }
+            }
             (None, _) => State::Created,
         }
     }
@@ -84,8 +86,22 @@ impl Known {
 
 impl Pod {
     pub(super) fn new(uid: PodUid, directory: PodDirectory, record: SandboxRecord) -> Self {
-        let inner = Inner { record, shim: None, pid: None, init: None, containers: BTreeMap::new(), commands: HashMap::new(), ending: false };
-        Self { uid, directory, turn: tokio::sync::Mutex::default(), inner: Mutex::new(inner), version: watch::Sender::new(0) }
+        let inner = Inner {
+            record,
+            shim: None,
+            pid: None,
+            init: None,
+            containers: BTreeMap::new(),
+            commands: HashMap::new(),
+            ending: false,
+        };
+        Self {
+            uid,
+            directory,
+            turn: tokio::sync::Mutex::default(),
+            inner: Mutex::new(inner),
+            version: watch::Sender::new(0),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -138,7 +154,10 @@ impl Pod {
 
     /// The shim of a pod that is ready.
     pub(super) fn shim(&self) -> Result<Arc<Shim>, Error> {
-        self.lock().shim.clone().ok_or_else(|| Error::Precondition(format!("sandbox {} is not running", self.uid)))
+        self.lock()
+            .shim
+            .clone()
+            .ok_or_else(|| Error::Precondition(format!("sandbox {} is not running", self.uid)))
     }
 
     /// The pod's network namespace; `None` is the host's.
@@ -157,7 +176,11 @@ impl Pod {
 
     /// Connects to its shim, and takes over what that knows.
     pub(super) async fn connect(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), Error> {
-        let shim = Shim::connect(&self.directory.shim_socket(), listener(Arc::downgrade(shared), Arc::downgrade(self))).map_err(failed("cannot reach the pod's shim"))?;
+        let shim = Shim::connect(
+            &self.directory.shim_socket(),
+            listener(Arc::downgrade(shared), Arc::downgrade(self)),
+        )
+        .map_err(failed("cannot reach the pod's shim"))?;
         self.lock().shim = Some(Arc::new(shim));
         self.refresh().await
     }
@@ -165,7 +188,8 @@ impl Pod {
     /// Asks the shim for everything.
     pub(super) async fn refresh(&self) -> Result<(), Error> {
         let shim = self.shim()?;
-        let (answer, _) = shim.call(Call::State).await.map_err(failed("cannot ask the pod's shim for its state"))?;
+        let (answer, _) =
+            shim.call(Call::State).await.map_err(failed("cannot ask the pod's shim for its state"))?;
         let Answer::State { pid, init, containers } = answer else { return Ok(()) };
         let mut inner = self.lock();
         inner.pid = Some(pid);
@@ -198,10 +222,16 @@ impl Pod {
 
     fn ended(&self, container: &str, exit: Exit) {
         let mut inner = self.lock();
-        let known = inner.containers.iter_mut().find(|((name, attempt), _)| format!("{name}_{attempt}") == container);
+        let known =
+            inner.containers.iter_mut().find(|((name, attempt), _)| format!("{name}_{attempt}") == container);
         if let Some((_, known)) = known {
             let at = exit.finished_ns;
-            let live = known.live.get_or_insert(protocol::Container { pid: None, created_ns: at, started_ns: Some(at), exit: None });
+            let live = known.live.get_or_insert(protocol::Container {
+                pid: None,
+                created_ns: at,
+                started_ns: Some(at),
+                exit: None,
+            });
             live.exit = Some(exit);
             live.pid = None;
         }

@@ -23,17 +23,21 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const SHIM_OOM_SCORE_ADJ: &str = "-998";
 
 /// Set in every network namespace that does not set them itself, as containerd does: unprivileged programs may use all ports, and ping.
-const SYSCTLS: [(&str, &str); 2] = [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+const SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 pub(super) async fn start(shared: &Arc<Shared>, config: &SandboxConfig) -> Result<Sandbox, Error> {
     if config.namespaces.user.is_some() {
         return Err(Error::Config("this runtime has no user namespaces (hostUsers: false)".to_owned()));
     }
     let directory = PodDirectory::new(&shared.options.directory, &config.uid);
-    let pod = {
-        let mut pods = shared.pods.lock();
-        Arc::clone(pods.entry(config.uid.clone()).or_insert_with(|| Arc::new(Pod::new(config.uid.clone(), directory, new_record(shared, config)))))
-    };
+    let pod =
+        {
+            let mut pods = shared.pods.lock();
+            Arc::clone(pods.entry(config.uid.clone()).or_insert_with(|| {
+                Arc::new(Pod::new(config.uid.clone(), directory, new_record(shared, config)))
+            }))
+        };
     let _turn = pod.turn.lock().await;
     if !pod.is_ready() {
         // What an earlier attempt or an earlier sandbox of the pod left.
@@ -84,20 +88,32 @@ async fn make(shared: &Arc<Shared>, pod: &Arc<Pod>, config: &SandboxConfig) -> R
         make_shm(directory).map_err(failed("cannot make the pod's /dev/shm"))?;
     }
 
-    record::write(&directory.shim_setup(), &setup(shared, config)).map_err(failed("cannot write the shim's configuration"))?;
-    let pid = shim::spawn(&shared.options.executable, directory.path(), &directory.shim_log()).await.map_err(|error| Error::Failed {
-        context: format!("cannot start the pod's shim: {error}"),
-        source: Box::new(error),
-    })?;
-    cgroup::join(&shared.layout, &shim_cgroup(config), pid).map_err(failed("cannot put the shim into the pod's cgroup"))?;
+    record::write(&directory.shim_setup(), &setup(shared, config))
+        .map_err(failed("cannot write the shim's configuration"))?;
+    let pid = shim::spawn(&shared.options.executable, directory.path(), &directory.shim_log())
+        .await
+        .map_err(|error| Error::Failed {
+            context: format!("cannot start the pod's shim: {error}"),
+            source: Box::new(error),
+        })?;
+    cgroup::join(&shared.layout, &shim_cgroup(config), pid)
+        .map_err(failed("cannot put the shim into the pod's cgroup"))?;
     // Best effort: `About` says if the machine withholds it.
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), SHIM_OOM_SCORE_ADJ);
 
     let mut addresses = Vec::new();
     if !config.namespaces.host_network {
-        let described = network::Pod { uid: config.uid.clone(), namespace: config.namespace.clone(), name: config.name.clone() };
+        let described = network::Pod {
+            uid: config.uid.clone(),
+            namespace: config.namespace.clone(),
+            name: config.name.clone(),
+        };
         let namespace = format!("/proc/{pid}/ns/net");
-        addresses = shared.network.attach(&described, namespace.as_ref(), &config.ports).await.map_err(Error::Network)?;
+        addresses = shared
+            .network
+            .attach(&described, namespace.as_ref(), &config.ports)
+            .await
+            .map_err(Error::Network)?;
     }
     pod.connect(shared).await?;
     let record = SandboxRecord { started: true, addresses, ..record };
@@ -111,7 +127,8 @@ fn shim_cgroup(config: &SandboxConfig) -> String {
 }
 
 async fn make_cgroup(shared: &Arc<Shared>, config: &SandboxConfig) -> Result<(), Error> {
-    let (shared, path, own, resources) = (Arc::clone(shared), config.cgroup_parent.clone(), shim_cgroup(config), config.resources.clone());
+    let (shared, path, own, resources) =
+        (Arc::clone(shared), config.cgroup_parent.clone(), shim_cgroup(config), config.resources.clone());
     blocking(move || {
         cgroup::create(&shared.layout, &own).map_err(failed("cannot make the pod's cgroup"))?;
         for (file, error) in cgroup::limit(&shared.layout, &path, &resources, false) {
@@ -221,7 +238,9 @@ async fn undo(shared: &Arc<Shared>, pod: &Arc<Pod>) -> Result<(), Error> {
         (inner.record.cgroup.clone(), inner.record.host_network)
     };
     let owner = Arc::clone(shared);
-    blocking(move || cgroup::remove(&owner.layout, &path)).await.map_err(failed("cannot remove the pod's cgroup"))?;
+    blocking(move || cgroup::remove(&owner.layout, &path))
+        .await
+        .map_err(failed("cannot remove the pod's cgroup"))?;
 
     let containers: Vec<_> = pod.lock().containers.keys().cloned().collect();
     for (name, attempt) in containers {
@@ -234,7 +253,14 @@ async fn undo(shared: &Arc<Shared>, pod: &Arc<Pod>) -> Result<(), Error> {
     }
     let directory = &pod.directory;
     remove_shm(directory).map_err(failed("cannot unmount the pod's /dev/shm"))?;
-    for path in [directory.shim_socket(), directory.shim_setup(), directory.shim_log(), directory.hostname(), directory.hosts(), directory.resolv_conf()] {
+    for path in [
+        directory.shim_socket(),
+        directory.shim_setup(),
+        directory.shim_log(),
+        directory.hostname(),
+        directory.hosts(),
+        directory.resolv_conf(),
+    ] {
         absent(fs::remove_file(path)).map_err(failed("cannot remove the pod's files"))?;
     }
     absent(fs::remove_dir_all(directory.oci())).map_err(failed("cannot remove the pod's files"))?;
@@ -264,7 +290,12 @@ fn settle(bundle: &std::path::Path, live: &mut Option<protocol::Container>) {
         && live.exit.is_none()
     {
         live.pid = None;
-        live.exit = Some(protocol::Exit { code: 137, signal: 9, out_of_memory: false, finished_ns: record::now_ns() });
+        live.exit = Some(protocol::Exit {
+            code: 137,
+            signal: 9,
+            out_of_memory: false,
+            finished_ns: record::now_ns(),
+        });
         let _ = sampan_shim::write_state(bundle, live);
     }
 }
@@ -292,7 +323,8 @@ pub(super) async fn remove(shared: &Arc<Shared>, uid: &PodUid) -> Result<(), Err
     if !pod.lock().record.stopped {
         take_down(shared, &pod).await?;
     }
-    let containers: Vec<_> = pod.lock().containers.iter().map(|(key, known)| (key.clone(), known.record.log.clone())).collect();
+    let containers: Vec<_> =
+        pod.lock().containers.iter().map(|(key, known)| (key.clone(), known.record.log.clone())).collect();
     for ((name, attempt), log) in containers {
         bundle::remove(shared, &pod, &name, attempt, Some(&log)).await?;
     }
@@ -315,7 +347,11 @@ pub(super) async fn update(shared: &Arc<Shared>, uid: &PodUid, resources: &Resou
 }
 
 /// Sets limits of what runs already, where a failure is one.
-pub(super) async fn set_limits(shared: &Arc<Shared>, path: String, resources: &Resources) -> Result<(), Error> {
+pub(super) async fn set_limits(
+    shared: &Arc<Shared>,
+    path: String,
+    resources: &Resources,
+) -> Result<(), Error> {
     let (shared, resources) = (Arc::clone(shared), resources.clone());
     let refused = blocking(move || cgroup::limit(&shared.layout, &path, &resources, true)).await;
     match refused.into_iter().next() {
@@ -327,7 +363,12 @@ pub(super) async fn set_limits(shared: &Arc<Shared>, path: String, resources: &R
 pub(super) fn usage(shared: &Shared, pod: &Pod) -> Usage {
     let (path, pid, host_network, running) = {
         let inner = pod.lock();
-        let running: Vec<_> = inner.containers.iter().filter(|(_, known)| known.is_running()).map(|(key, _)| key.clone()).collect();
+        let running: Vec<_> = inner
+            .containers
+            .iter()
+            .filter(|(_, known)| known.is_running())
+            .map(|(key, _)| key.clone())
+            .collect();
         (inner.record.cgroup.clone(), inner.pid, inner.record.host_network, running)
     };
     let containers = running.into_iter().map(|(name, attempt)| {
@@ -335,8 +376,13 @@ pub(super) fn usage(shared: &Shared, pod: &Pod) -> Usage {
         (name, used)
     });
     let containers: Vec<(String, ContainerUsage)> = containers.collect();
-    let network = pid.filter(|_| !host_network).and_then(|pid| fs::read_to_string(format!("/proc/{pid}/net/dev")).ok());
-    Usage { containers, pod: cgroup::usage(&shared.layout, &path), network: network.map(|text| traffic(&text)) }
+    let network =
+        pid.filter(|_| !host_network).and_then(|pid| fs::read_to_string(format!("/proc/{pid}/net/dev")).ok());
+    Usage {
+        containers,
+        pod: cgroup::usage(&shared.layout, &path),
+        network: network.map(|text| traffic(&text)),
+    }
 }
 
 /// Bytes received and sent by all interfaces but the loopback (`/proc/net/dev`).
@@ -344,7 +390,8 @@ fn traffic(text: &str) -> (u64, u64) {
     let mut sum = (0, 0);
     for (name, counters) in text.lines().filter_map(|line| line.split_once(':')) {
         if name.trim() != "lo" {
-            let counters: Vec<u64> = counters.split_whitespace().map(|number| number.parse().unwrap_or(0)).collect();
+            let counters: Vec<u64> =
+                counters.split_whitespace().map(|number| number.parse().unwrap_or(0)).collect();
             sum.0 += counters.first().copied().unwrap_or(0);
             sum.1 += counters.get(8).copied().unwrap_or(0);
         }
@@ -354,7 +401,11 @@ fn traffic(text: &str) -> (u64, u64) {
 
 /// The names of a pod's containers as a file's, or why not.
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
-    if directories::is_safe(name) { Ok(()) } else { Err(Error::Config(format!("invalid container name {name:?}"))) }
+    if directories::is_safe(name) {
+        Ok(())
+    } else {
+        Err(Error::Config(format!("invalid container name {name:?}")))
+    }
 }
 
 #[cfg(test)]
@@ -368,7 +419,10 @@ mod tests {
             searches: vec!["a.svc".to_owned(), "svc".to_owned()],
             options: vec!["ndots:5".to_owned()],
         };
-        assert_eq!(resolv_conf(&dns), "search a.svc svc\nnameserver 10.0.0.10\nnameserver 1.1.1.1\noptions ndots:5\n");
+        assert_eq!(
+            resolv_conf(&dns),
+            "search a.svc svc\nnameserver 10.0.0.10\nnameserver 1.1.1.1\noptions ndots:5\n"
+        );
         assert_eq!(resolv_conf(&DnsConfig::default()), "");
     }
 

@@ -76,7 +76,9 @@ pub(super) fn runtime_default(capabilities: &BTreeSet<&'static str>) -> Value {
             groups.push(allow(names(list)));
         }
     }
-    let mut judged = |name: &str, argument: Value| groups.push(json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}));
+    let mut judged = |name: &str, argument: Value| {
+        groups.push(json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}))
+    };
     judged("socket", argument(0, AF_VSOCK, None, "SCMP_CMP_NE"));
     for domain in PERSONALITIES {
         judged("personality", argument(0, domain, None, "SCMP_CMP_EQ"));

@@ -41,16 +41,34 @@ fn reader(ends: &mut Ends, wanted: bool) -> Result<Option<pipe::Receiver>, Error
     ends.next().map(pipe::Receiver::from_owned_fd).transpose().map_err(failed("cannot use a stream"))
 }
 
-pub(super) async fn exec(shared: &Arc<Shared>, id: &ContainerId, config: &ExecConfig) -> Result<Session, Error> {
+pub(super) async fn exec(
+    shared: &Arc<Shared>,
+    id: &ContainerId,
+    config: &ExecConfig,
+) -> Result<Session, Error> {
     let pod = shared.pod(&id.pod)?;
     let shim = pod.shim()?;
     let (container, exec) = (directories::key(id), name());
     let (sender, ended) = oneshot::channel();
     pod.lock().commands.insert((container.clone(), exec.clone()), sender);
     // Whoever asked may go before the answer is there.
-    let mut kill = Kill { shim: Arc::clone(&shim), pod: Arc::clone(&pod), container: container.clone(), exec: exec.clone(), armed: true };
+    let mut kill = Kill {
+        shim: Arc::clone(&shim),
+        pod: Arc::clone(&pod),
+        container: container.clone(),
+        exec: exec.clone(),
+        armed: true,
+    };
     let Wanted { stdin, stdout, stderr } = config.wanted;
-    let call = Call::Exec { container, exec, command: config.command.clone(), terminal: config.terminal, stdin, stdout, stderr };
+    let call = Call::Exec {
+        container,
+        exec,
+        command: config.command.clone(),
+        terminal: config.terminal,
+        stdin,
+        stdout,
+        stderr,
+    };
     let ends = match shim.call(call).await {
         Ok((_, ends)) => ends,
         Err(error) => {
@@ -64,7 +82,8 @@ pub(super) async fn exec(shared: &Arc<Shared>, id: &ContainerId, config: &ExecCo
     tokio::spawn(follow(kill, ended, sender));
     let mut ends = ends.into_iter();
     if config.terminal {
-        let master = ends.next().ok_or_else(|| Error::Precondition("the command has no terminal".to_owned()))?;
+        let master =
+            ends.next().ok_or_else(|| Error::Precondition("the command has no terminal".to_owned()))?;
         let terminal = Terminal::new(master).map_err(failed("cannot use the terminal"))?;
         let weak = terminal.clone();
         tokio::spawn(resized(sizes, move |size| {
@@ -128,7 +147,11 @@ impl Drop for Kill {
 }
 
 /// Until the command has ended, or nobody waits for it any more.
-async fn follow(mut kill: Kill, ended: oneshot::Receiver<Result<i32, Error>>, mut waiting: oneshot::Sender<Result<i32, Error>>) {
+async fn follow(
+    mut kill: Kill,
+    ended: oneshot::Receiver<Result<i32, Error>>,
+    mut waiting: oneshot::Sender<Result<i32, Error>>,
+) {
     tokio::select! {
         outcome = ended => {
             kill.armed = false;
@@ -138,7 +161,10 @@ async fn follow(mut kill: Kill, ended: oneshot::Receiver<Result<i32, Error>>, mu
     }
 }
 
-async fn resized<F: Future<Output = ()>>(mut sizes: mpsc::Receiver<TerminalSize>, mut set: impl FnMut(TerminalSize) -> F) {
+async fn resized<F: Future<Output = ()>>(
+    mut sizes: mpsc::Receiver<TerminalSize>,
+    mut set: impl FnMut(TerminalSize) -> F,
+) {
     while let Some(size) = sizes.recv().await {
         set(size).await;
     }
@@ -148,14 +174,24 @@ pub(super) async fn attach(shared: &Arc<Shared>, id: &ContainerId, wanted: Wante
     let pod = shared.pod(&id.pod)?;
     let shim = pod.shim()?;
     let key = (id.name.clone(), id.attempt);
-    let terminal = pod.lock().containers.get(&key).map(|known| known.record.terminal).ok_or_else(|| Error::NotFound(format!("container {id}")))?;
+    let terminal = pod
+        .lock()
+        .containers
+        .get(&key)
+        .map(|known| known.record.terminal)
+        .ok_or_else(|| Error::NotFound(format!("container {id}")))?;
     let container = directories::key(id);
     let Wanted { stdin, stdout, stderr } = Wanted { stderr: wanted.stderr && !terminal, ..wanted };
-    let (_, ends) = shim.call(Call::Attach { container: container.clone(), stdin, stdout, stderr }).await.map_err(not_run)?;
+    let (_, ends) = shim
+        .call(Call::Attach { container: container.clone(), stdin, stdout, stderr })
+        .await
+        .map_err(not_run)?;
     let mut ends = ends.into_iter();
     let stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> = match ends.next().filter(|_| stdin) {
         _ if !stdin => None,
-        Some(end) if rustix::termios::isatty(&end) => Some(Box::new(Terminal::new(end).map_err(failed("cannot use the terminal"))?)),
+        Some(end) if rustix::termios::isatty(&end) => {
+            Some(Box::new(Terminal::new(end).map_err(failed("cannot use the terminal"))?))
+        }
         Some(end) => Some(Box::new(pipe::Sender::from_owned_fd(end).map_err(failed("cannot use a stream"))?)),
         None => None,
     };
@@ -185,7 +221,9 @@ async fn ended(pod: Arc<Pod>, key: super::pod::Key, mut waiting: oneshot::Sender
             let inner = pod.lock();
             match inner.containers.get(&key) {
                 None => Some(Err(Error::NotFound("the container".to_owned()))),
-                Some(known) => known.live.as_ref().and_then(|live| live.exit.as_ref()).map(|exit| Ok(exit.code)),
+                Some(known) => {
+                    known.live.as_ref().and_then(|live| live.exit.as_ref()).map(|exit| Ok(exit.code))
+                }
             }
         };
         if let Some(outcome) = outcome {

@@ -16,11 +16,20 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
+use super::descriptor;
+
 /// What a shim says without being asked.
 #[derive(Debug)]
 pub(super) enum Event {
-    Exited { container: String, exit: Exit },
-    CommandExited { container: String, exec: String, exit: Exit },
+    Exited {
+        container: String,
+        exit: Exit,
+    },
+    CommandExited {
+        container: String,
+        exec: String,
+        exit: Exit,
+    },
     /// It is gone.
     Closed,
 }
@@ -86,14 +95,18 @@ pub(super) async fn spawn(executable: &Path, directory: &Path, log: &Path) -> io
         }
         (said, _) => {
             let _ = child.kill().await;
-            Err(io::Error::other(if said.is_empty() { "the shim ended before it was ready".to_owned() } else { said.to_owned() }))
+            Err(io::Error::other(if said.is_empty() {
+                "the shim ended before it was ready".to_owned()
+            } else {
+                said.to_owned()
+            }))
         }
     }
 }
 
 impl Shim {
     pub(super) fn connect(path: &Path, listener: Listener) -> io::Result<Self> {
-        let socket = Arc::new(AsyncFd::new(packet::connect(path)?)?);
+        let socket = Arc::new(descriptor::watched(packet::connect(path)?)?);
         let pending: Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>> = Arc::default();
         let task = tokio::spawn(read(Arc::clone(&socket), Arc::clone(&pending), listener));
         Ok(Self { socket, pending, next: AtomicU64::new(0), reader: task.abort_handle() })
@@ -101,7 +114,8 @@ impl Shim {
 
     pub(super) async fn call(&self, call: Call) -> Result<(Answer, Vec<OwnedFd>), CallError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let bytes = serde_json::to_vec(&Request { id, call }).map_err(|error| CallError::Send(error.into()))?;
+        let bytes =
+            serde_json::to_vec(&Request { id, call }).map_err(|error| CallError::Send(error.into()))?;
         if bytes.len() > packet::MAX_BYTES {
             return Err(CallError::Send(io::ErrorKind::ArgumentListTooLong.into()));
         }
@@ -109,7 +123,11 @@ impl Shim {
         self.pending.lock().insert(id, sender);
         if let Err(error) = self.send(&bytes).await {
             self.pending.lock().remove(&id);
-            return Err(if error.kind() == io::ErrorKind::BrokenPipe { CallError::Gone } else { CallError::Send(error) });
+            return Err(if error.kind() == io::ErrorKind::BrokenPipe {
+                CallError::Gone
+            } else {
+                CallError::Send(error)
+            });
         }
         match receiver.await {
             Ok((Ok(answer), descriptors)) => Ok((answer, descriptors)),
@@ -135,7 +153,11 @@ impl Drop for Shim {
 }
 
 /// Until the shim is gone.
-async fn read(socket: Arc<AsyncFd<OwnedFd>>, pending: Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>, listener: Listener) {
+async fn read(
+    socket: Arc<AsyncFd<OwnedFd>>,
+    pending: Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>,
+    listener: Listener,
+) {
     while let Ok((bytes, descriptors)) = receive(&socket).await {
         if bytes.is_empty() {
             break;
@@ -148,7 +170,9 @@ async fn read(socket: Arc<AsyncFd<OwnedFd>>, pending: Arc<Mutex<HashMap<u64, one
                 }
             }
             Ok(Message::Exited { container, exit }) => listener(Event::Exited { container, exit }),
-            Ok(Message::ExecExited { container, exec, exit }) => listener(Event::CommandExited { container, exec, exit }),
+            Ok(Message::ExecExited { container, exec, exit }) => {
+                listener(Event::CommandExited { container, exec, exit })
+            }
             Err(error) => tracing::warn!(%error, "a shim says what is not understood"),
         }
     }

@@ -16,8 +16,18 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Hidden from containers, as the kubelet asks (`pkg/securitycontext`).
 const MASKED: [&str; 12] = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
 ];
 
 /// Read-only in containers, as the kubelet asks.
@@ -74,9 +84,16 @@ pub(super) fn build(input: &Input<'_>) -> Result<Value, String> {
         Seccomp::RuntimeDefault => Some(seccomp::runtime_default(&granted)),
         Seccomp::Localhost(_) => input.seccomp_profile.clone(),
     };
-    let names = |extra: &[&str]| granted.iter().chain(extra).map(|name| format!("CAP_{name}")).collect::<std::collections::BTreeSet<_>>();
+    let names = |extra: &[&str]| {
+        granted
+            .iter()
+            .chain(extra)
+            .map(|name| format!("CAP_{name}"))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     // A filter without `no_new_privs` takes CAP_SYS_ADMIN to install. It is in no set that outlives the `execve` which follows.
-    let installs = filter.is_some() && !security.no_new_privileges && machine.capabilities.contains("SYS_ADMIN");
+    let installs =
+        filter.is_some() && !security.no_new_privileges && machine.capabilities.contains("SYS_ADMIN");
     let until_exec = names(if installs { &["SYS_ADMIN"] } else { &[] });
 
     let mut process = json!({
@@ -167,9 +184,17 @@ fn environment(input: &Input<'_>) -> Vec<String> {
 }
 
 pub(super) fn working_directory(config: &ContainerConfig, defaults: &Defaults) -> String {
-    let wanted = config.working_directory.as_deref().filter(|path| !path.is_empty()).unwrap_or(&defaults.working_directory);
+    let wanted = config
+        .working_directory
+        .as_deref()
+        .filter(|path| !path.is_empty())
+        .unwrap_or(&defaults.working_directory);
     // A relative one, which some images have, is below the root.
-    if wanted.is_empty() { "/".to_owned() } else { Path::new("/").join(wanted).to_string_lossy().into_owned() }
+    if wanted.is_empty() {
+        "/".to_owned()
+    } else {
+        Path::new("/").join(wanted).to_string_lossy().into_owned()
+    }
 }
 
 #[cfg(test)]

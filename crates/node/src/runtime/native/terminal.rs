@@ -11,6 +11,7 @@ use rustix::termios::Winsize;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::descriptor;
 use crate::runtime::TerminalSize;
 
 /// Clones are the same terminal.
@@ -21,7 +22,7 @@ impl Terminal {
     pub(super) fn new(master: OwnedFd) -> io::Result<Self> {
         let flags = rustix::fs::fcntl_getfl(&master)?;
         rustix::fs::fcntl_setfl(&master, flags | rustix::fs::OFlags::NONBLOCK)?;
-        Ok(Self(Arc::new(AsyncFd::new(master)?)))
+        Ok(Self(Arc::new(descriptor::watched(master)?)))
     }
 
     pub(super) fn resize(&self, size: TerminalSize) -> io::Result<()> {
@@ -31,18 +32,25 @@ impl Terminal {
 }
 
 impl AsyncRead for Terminal {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.0.poll_read_ready(cx))?;
             let space = buffer.initialize_unfilled();
-            let outcome = ready.try_io(|master| rustix::io::read(master.get_ref(), space).map_err(io::Error::from));
+            let outcome =
+                ready.try_io(|master| rustix::io::read(master.get_ref(), space).map_err(io::Error::from));
             match outcome {
                 Ok(Ok(length)) => {
                     buffer.advance(length);
                     return Poll::Ready(Ok(()));
                 }
                 // The last who had the other end is gone.
-                Ok(Err(error)) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => return Poll::Ready(Ok(())),
+                Ok(Err(error)) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    return Poll::Ready(Ok(()));
+                }
                 Ok(Err(error)) => return Poll::Ready(Err(error)),
                 Err(_) => {}
             }
@@ -54,7 +62,9 @@ impl AsyncWrite for Terminal {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.0.poll_write_ready(cx))?;
-            if let Ok(outcome) = ready.try_io(|master| rustix::io::write(master.get_ref(), bytes).map_err(io::Error::from)) {
+            if let Ok(outcome) =
+                ready.try_io(|master| rustix::io::write(master.get_ref(), bytes).map_err(io::Error::from))
+            {
                 return Poll::Ready(outcome);
             }
         }

@@ -48,7 +48,12 @@ fn machine() -> Machine {
 }
 
 fn built(config: &ContainerConfig, machine: &Machine, processes: Processes) -> Result<Value, String> {
-    let files = PodFiles { hostname: "/p/hostname".into(), hosts: "/p/hosts".into(), resolv_conf: "/p/resolv.conf".into(), shm: "/p/shm".into() };
+    let files = PodFiles {
+        hostname: "/p/hostname".into(),
+        hosts: "/p/hosts".into(),
+        resolv_conf: "/p/resolv.conf".into(),
+        shm: "/p/shm".into(),
+    };
     let identity = Identity { uid: 5, gid: 6, groups: vec![6, 7], home: "/home/five".to_owned() };
     build(&Input {
         config,
@@ -66,7 +71,9 @@ fn built(config: &ContainerConfig, machine: &Machine, processes: Processes) -> R
 
 #[test]
 fn an_ordinary_container() {
-    insta::assert_snapshot!(serde_json::to_string_pretty(&built(&config(), &machine(), Processes::Own).unwrap()).unwrap());
+    insta::assert_snapshot!(
+        serde_json::to_string_pretty(&built(&config(), &machine(), Processes::Own).unwrap()).unwrap()
+    );
 }
 
 #[test]
@@ -88,11 +95,16 @@ fn the_command_of_the_pod_replaces_that_of_the_image() {
 fn variables_of_the_pod_win() {
     let config = ContainerConfig {
         terminal: true,
-        environment: [("A", "pod"), ("HOSTNAME", "mine"), ("A", "pod again"), ("HOME", "")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        environment: [("A", "pod"), ("HOSTNAME", "mine"), ("A", "pod again"), ("HOME", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
         ..config()
     };
     let spec = built(&config, &machine(), Processes::Own).unwrap();
-    assert_eq!(spec["process"]["env"], json!(["PATH=/bin", "A=pod again", "HOSTNAME=mine", "TERM=xterm", "HOME=/home/five"]));
+    assert_eq!(
+        spec["process"]["env"],
+        json!(["PATH=/bin", "A=pod again", "HOSTNAME=mine", "TERM=xterm", "HOME=/home/five"])
+    );
 }
 
 #[test]
@@ -130,8 +142,14 @@ fn mounts_above_come_before_mounts_below() {
         .iter()
         .filter(|mount| mount["type"] == "bind")
         .map(|mount| {
-            let options: Vec<&str> = mount["options"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            format!("{} {} {}", mount["destination"].as_str().unwrap(), mount["source"].as_str().unwrap(), options.join(","))
+            let options: Vec<&str> =
+                mount["options"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            format!(
+                "{} {} {}",
+                mount["destination"].as_str().unwrap(),
+                mount["source"].as_str().unwrap(),
+                options.join(",")
+            )
         })
         .collect();
     assert_eq!(
@@ -149,31 +167,58 @@ fn mounts_above_come_before_mounts_below() {
     assert_eq!(spec["linux"]["rootfsPropagation"], "shared");
 
     for path in ["/", "", "/a/../b"] {
-        assert!(built(&ContainerConfig { mounts: vec![mount("/1", path)], ..config() }, &machine(), Processes::Own).is_err(), "{path:?}");
+        assert!(
+            built(
+                &ContainerConfig { mounts: vec![mount("/1", path)], ..config() },
+                &machine(),
+                Processes::Own
+            )
+            .is_err(),
+            "{path:?}"
+        );
     }
 }
 
 #[test]
 fn security_decides_what_a_container_sees() {
-    let spec = |security: Security, processes| built(&ContainerConfig { security, ..config() }, &machine(), processes).unwrap();
-    let privileged = spec(Security { privileged: true, seccomp: Seccomp::RuntimeDefault, ..Security::default() }, Processes::Host);
+    let spec = |security: Security, processes| {
+        built(&ContainerConfig { security, ..config() }, &machine(), processes).unwrap()
+    };
+    let privileged = spec(
+        Security { privileged: true, seccomp: Seccomp::RuntimeDefault, ..Security::default() },
+        Processes::Host,
+    );
     assert_eq!(privileged["linux"]["maskedPaths"], json!([]));
     assert_eq!(privileged["linux"]["namespaces"], json!([{"type": "mount"}]));
     assert_eq!(privileged["linux"].get("seccomp"), None, "nothing is filtered");
     assert_eq!(privileged["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 41);
-    let sys = privileged["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/sys").unwrap();
+    let sys =
+        privileged["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/sys").unwrap();
     assert!(sys["options"].as_array().unwrap().contains(&json!("rw")));
 
-    let filtered = spec(Security { seccomp: Seccomp::RuntimeDefault, ..Security::default() }, Processes::Of(7));
+    let filtered =
+        spec(Security { seccomp: Seccomp::RuntimeDefault, ..Security::default() }, Processes::Of(7));
     assert!(filtered["linux"]["seccomp"].is_object());
     assert_eq!(filtered["linux"]["namespaces"][1]["path"], "/proc/7/ns/pid");
-    let has = |set: &str| filtered["process"]["capabilities"][set].as_array().unwrap().contains(&json!("CAP_SYS_ADMIN"));
+    let has = |set: &str| {
+        filtered["process"]["capabilities"][set].as_array().unwrap().contains(&json!("CAP_SYS_ADMIN"))
+    };
     assert!(has("permitted") && !has("bounding"), "to install the filter, and not longer");
 
-    let strict = spec(Security { seccomp: Seccomp::RuntimeDefault, no_new_privileges: true, read_only_root: true, ..Security::default() }, Processes::Own);
+    let strict = spec(
+        Security {
+            seccomp: Seccomp::RuntimeDefault,
+            no_new_privileges: true,
+            read_only_root: true,
+            ..Security::default()
+        },
+        Processes::Own,
+    );
     assert_eq!(strict["process"]["noNewPrivileges"], true);
     assert_eq!(strict["root"]["readonly"], true);
-    assert!(!strict["process"]["capabilities"]["permitted"].as_array().unwrap().contains(&json!("CAP_SYS_ADMIN")));
+    assert!(
+        !strict["process"]["capabilities"]["permitted"].as_array().unwrap().contains(&json!("CAP_SYS_ADMIN"))
+    );
 
     let open = spec(Security { unmasked_proc: true, ..Security::default() }, Processes::Own);
     assert_eq!(open["linux"]["readonlyPaths"], json!([]));
