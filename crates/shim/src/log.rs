@@ -97,22 +97,35 @@ impl LogFile {
         self.file.is_some()
     }
 
-    /// Appends whole entries.
-    pub(crate) fn append(&mut self, entries: &[u8], now: Timestamp) {
-        if entries.is_empty() {
-            return;
+    /// Appends whole entries; no file becomes longer than its limit, unless one entry is.
+    pub(crate) fn append(&mut self, mut entries: &[u8], now: Timestamp) {
+        while !entries.is_empty() {
+            let room = if self.limit == 0 { u64::MAX } else { self.limit.saturating_sub(self.size) };
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            let end = if entries.len() <= room {
+                entries.len()
+            } else if let Some(last) = entries[..room].iter().rposition(|byte| *byte == b'\n') {
+                last + 1
+            } else if self.size > 0 {
+                self.rotate(now);
+                continue;
+            } else {
+                entries.iter().position(|byte| *byte == b'\n').map_or(entries.len(), |first| first + 1)
+            };
+            let (head, tail) = entries.split_at(end);
+            self.write(head);
+            entries = tail;
         }
-        let length = entries.len() as u64;
-        if self.limit > 0 && self.size > 0 && self.size + length > self.limit {
-            self.rotate(now);
-        }
+    }
+
+    fn write(&mut self, entries: &[u8]) {
         if self.file.is_none() {
             self.open();
         }
         if let Some(file) = &mut self.file
             && file.write_all(entries).is_ok()
         {
-            self.size += length;
+            self.size += entries.len() as u64;
         }
     }
 
@@ -227,9 +240,11 @@ mod tests {
             log.append(b"12345678\n", Timestamp::new(second, 0).unwrap());
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"12345678\n");
+        log.append(b"a\nb\nc\nd\ne\nf\n", Timestamp::new(8, 0).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"f\n", "entries are not cut");
         let old = rotated_files(&path);
         let names: Vec<_> = old.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["0.log.19700101-000006.000000000", "0.log.19700101-000007.000000000"]);
+        assert_eq!(names, ["0.log.19700101-000007.000000000", "0.log.19700101-000008.000000000"]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Its `Container::kill` and `delete` are not used: both look at process ids that may be somebody else's by now.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
+use rustix::fs::MemfdFlags;
 use seccompiler::BpfProgram;
 
 use crate::launcher::Launcher;
@@ -88,23 +90,25 @@ pub(crate) fn exec(
     stdio: Stdio,
     terminal: bool,
 ) -> Result<(i32, Option<OwnedFd>), Failure> {
+    let process = process(bundle, command, terminal).map_err(|error| Failure {
+        cause: Cause::Failed,
+        message: format!("cannot describe the command: {error}"),
+    })?;
+    let path = Path::new("/proc/self/fd").join(process.as_raw_fd().to_string());
     attempt(terminal, root, |console| {
-        let builder = builder(root, id, bundle, stdio)?;
-        let mut tenant = builder
-            .with_console_socket(console)
-            .as_tenant()
-            .with_detach(true)
-            .with_container_args(command.to_vec());
-        if let Some(process) = bundle.spec.process() {
-            let user = process.user();
-            tenant = tenant
-                .with_user(Some(user.uid()))
-                .with_group(Some(user.gid()))
-                .with_additional_gids(user.additional_gids().clone().unwrap_or_default())
-                .with_cwd(Some(process.cwd().clone()));
-        }
+        let builder = builder(root, id, bundle, stdio)?.with_console_socket(console);
+        let tenant = builder.as_tenant().with_detach(true).with_process(Some(path));
         Ok(tenant.build()?.as_raw())
     })
+}
+
+/// What libcontainer reads of a command: the container's own process (user, groups, capabilities, environment, limits) with another program.
+fn process(bundle: &Bundle, command: &[String], terminal: bool) -> std::io::Result<File> {
+    let mut process = bundle.spec.process().clone().ok_or(std::io::ErrorKind::InvalidData)?;
+    process.set_args(Some(command.to_vec())).set_terminal(Some(terminal));
+    let mut file = File::from(rustix::fs::memfd_create("process", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(&process)?)?;
+    Ok(file)
 }
 
 /// Acts, with a socket on which the terminal's master end arrives if one is wanted.
@@ -123,9 +127,7 @@ fn attempt<T>(
     };
     // A path through an open directory is short enough for a socket, however deep the directory is.
     let directory = File::open(root).map_err(io)?;
-    let path = Path::new("/proc/self/fd")
-        .join(std::os::fd::AsRawFd::as_raw_fd(&directory).to_string())
-        .join("console.sock");
+    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join("console.sock");
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(io)?;
     let made = act(Some(path.clone()));

@@ -25,7 +25,10 @@ const SOCKET: &str = "shim.sock";
 /// Where libcontainer keeps its state in it.
 const STATE: &str = "oci";
 /// What is read of a stream at once.
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 16 * 1024;
+
+/// What is kept for the entries that become of it.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// Why a shim could not start.
 #[derive(Debug, thiserror::Error)]
@@ -285,7 +288,10 @@ impl Server {
                 match self.container(&container)?.commands.get(&exec) {
                     Some(command) => command.process.kill(),
                     None => {
-                        return Err(Failure { cause: Cause::NotFound, message: format!("no command {exec}") });
+                        return Err(Failure {
+                            cause: Cause::NotFound,
+                            message: format!("no command {exec}"),
+                        });
                     }
                 }
                 Ok(())
@@ -351,6 +357,9 @@ impl Server {
         if container.output(which, &mut self.buffer, &mut self.entries) == Some(0) {
             self.sources.remove(&token);
         }
+        // Empty lines become many times their length; that much is not kept.
+        self.entries.clear();
+        self.entries.shrink_to(KEPT_BYTES);
     }
 
     fn reap(&mut self) {

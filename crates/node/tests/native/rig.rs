@@ -156,7 +156,7 @@ impl Place {
             let command = fs::read(path.join("cmdline")).unwrap_or_default();
             let cgroup = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            if command.contains(&format!("shim {at}")) || cgroup.contains(&self.cgroup) {
+            if command.contains(&format!("shim {at}")) || cgroup.contains(&format!("{}/", self.cgroup)) {
                 left.push(format!("process {command}"));
             }
         }

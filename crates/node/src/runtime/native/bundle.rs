@@ -74,6 +74,7 @@ pub(super) fn write(
             (false, None) => Processes::Own,
         },
         cgroup: &path,
+        cgroup_views: &shared.layout.views(&path),
         devices: &wanted,
         seccomp_profile: profile(&config.security.seccomp)?,
         machine: &shared.machine,

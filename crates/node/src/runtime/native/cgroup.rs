@@ -95,6 +95,12 @@ impl Layout {
         self.first.contains_key(controller) || self.controllers.contains(controller)
     }
 
+    /// Version 1: where a container sees its own cgroup of each controller below `/sys/fs/cgroup`, and where that is.
+    pub(super) fn views(&self, path: &str) -> Vec<(String, PathBuf)> {
+        let path = path.trim_start_matches('/');
+        self.first.iter().map(|(controller, root)| (controller.clone(), root.join(path))).collect()
+    }
+
     /// The directories of a cgroup, one a hierarchy.
     fn directories(&self, path: &str) -> BTreeSet<PathBuf> {
         let path = path.trim_start_matches('/');
@@ -464,7 +470,7 @@ mod tests {
 
     #[test]
     fn shares_become_weights_as_runc_makes_them() {
-        for (shares, expected) in [(0, 1), (2, 1), (1024, 100), (262_144, 10_000), (512, 58)] {
+        for (shares, expected) in [(0, 1), (2, 1), (1024, 100), (262_144, 10_000), (512, 59)] {
             assert_eq!(weight(shares), expected, "{shares}");
         }
     }

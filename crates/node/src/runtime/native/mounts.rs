@@ -21,7 +21,11 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value
 
 /// What every container has, then the pod's files, then the container's own mounts, those of fewer path components first:
 /// a mount must not hide one that was made before it below.
-pub(super) fn all(config: &ContainerConfig, files: &PodFiles) -> Result<Vec<Value>, String> {
+pub(super) fn all(
+    config: &ContainerConfig,
+    files: &PodFiles,
+    cgroups: &[(String, PathBuf)],
+) -> Result<Vec<Value>, String> {
     let mut wanted: Vec<(PathBuf, &Mount)> = config
         .mounts
         .iter()
@@ -42,8 +46,28 @@ pub(super) fn all(config: &ContainerConfig, files: &PodFiles) -> Result<Vec<Valu
         ),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", writable]),
     ];
+    if cgroups.is_empty() {
+        mounts.push(mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["nosuid", "noexec", "nodev", "relatime", writable],
+        ));
+    } else {
+        // Version 1 by binds: libcontainer's own way looks for a process that a shared namespace may not have.
+        mounts.push(mount(
+            "/sys/fs/cgroup",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=755", "size=64k"],
+        ));
+        mounts.extend(cgroups.iter().map(|(controller, source)| {
+            let options = ["bind", "nosuid", "noexec", "nodev", "relatime", writable];
+            let destination = format!("/sys/fs/cgroup/{controller}");
+            json!({"destination": destination, "type": "bind", "source": source, "options": options})
+        }));
+    }
     let read_only = if config.security.read_only_root { "ro" } else { "rw" };
     let bind = |destination: &str, source: &Path, options: &[&str]| json!({"destination": destination, "type": "bind", "source": source, "options": options});
     let own = [

@@ -187,14 +187,16 @@ pub(super) async fn attach(shared: &Arc<Shared>, id: &ContainerId, wanted: Wante
         .await
         .map_err(not_run)?;
     let mut ends = ends.into_iter();
-    let stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> = match ends.next().filter(|_| stdin) {
-        _ if !stdin => None,
-        Some(end) if rustix::termios::isatty(&end) => {
-            Some(Box::new(Terminal::new(end).map_err(failed("cannot use the terminal"))?))
-        }
-        Some(end) => Some(Box::new(pipe::Sender::from_owned_fd(end).map_err(failed("cannot use a stream"))?)),
-        None => None,
-    };
+    let stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>> =
+        match if stdin { ends.next() } else { None } {
+            Some(end) if rustix::termios::isatty(&end) => {
+                Some(Box::new(Terminal::new(end).map_err(failed("cannot use the terminal"))?))
+            }
+            Some(end) => {
+                Some(Box::new(pipe::Sender::from_owned_fd(end).map_err(failed("cannot use a stream"))?))
+            }
+            None => None,
+        };
     let (resize, sizes) = mpsc::channel(SIZES);
     tokio::spawn(resized(sizes, move |size: TerminalSize| {
         let (shim, container) = (Arc::clone(&shim), container.clone());

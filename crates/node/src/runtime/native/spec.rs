@@ -1,6 +1,6 @@
 //! A container's configuration as an OCI runtime specification (`config.json`). Pure: what it depends on is handed in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -43,6 +43,8 @@ pub(super) struct Input<'a> {
     /// The namespace of processes: the host's, one that is there, or one of its own.
     pub(super) processes: Processes,
     pub(super) cgroup: &'a str,
+    /// Version 1: what it sees of each controller.
+    pub(super) cgroup_views: &'a [(String, PathBuf)],
     /// Devices besides the usual ones.
     pub(super) devices: &'a [Device],
     /// The profile of `Seccomp::Localhost`.
@@ -136,7 +138,7 @@ pub(super) fn build(input: &Input<'_>) -> Result<Value, String> {
     Ok(json!({
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs", "readonly": security.read_only_root},
-        "mounts": mounts::all(config, input.files)?,
+        "mounts": mounts::all(config, input.files, input.cgroup_views)?,
         "process": process,
         "linux": linux,
     }))

@@ -54,6 +54,7 @@ fn built(config: &ContainerConfig, machine: &Machine, processes: Processes) -> R
         resolv_conf: "/p/resolv.conf".into(),
         shm: "/p/shm".into(),
     };
+    let views = [("memory".to_owned(), PathBuf::from("/sys/fs/cgroup/memory/kubepods/podu/c_0"))];
     let identity = Identity { uid: 5, gid: 6, groups: vec![6, 7], home: "/home/five".to_owned() };
     build(&Input {
         config,
@@ -63,6 +64,7 @@ fn built(config: &ContainerConfig, machine: &Machine, processes: Processes) -> R
         hostname: "pod-name",
         processes,
         cgroup: "/kubepods/podu/c_0",
+        cgroup_views: if machine.cgroup_namespace { &[] } else { &views },
         devices: &[],
         seccomp_profile: None,
         machine,
@@ -140,7 +142,7 @@ fn mounts_above_come_before_mounts_below() {
     let all = spec["mounts"].as_array().unwrap();
     let lines: Vec<String> = all
         .iter()
-        .filter(|mount| mount["type"] == "bind")
+        .filter(|mount| mount["type"] == "bind" && !mount["source"].as_str().unwrap().starts_with("/sys"))
         .map(|mount| {
             let options: Vec<&str> =
                 mount["options"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
