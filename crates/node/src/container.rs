@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// The UID of a pod: also the name of its sandbox and of its directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodUid(String);
@@ -247,7 +249,8 @@ pub enum Seccomp {
 }
 
 /// Limits of a container or a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Resources {
     /// Relative weight of processor time, 2 to 262,144 (cgroup v1's scale); `None` leaves the kernel's.
     pub cpu_shares: Option<u64>,

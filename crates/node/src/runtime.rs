@@ -2,6 +2,8 @@
 //!
 //! Every call is idempotent: it may be repeated after a crash in the middle. None of them waits for another pod's.
 
+pub mod native;
+
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;

@@ -24,6 +24,10 @@ use cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A pod's shim is another program in the same file: nothing of this one may have begun.
+    if let Some(code) = sampan_shim::entry(std::env::args_os().skip(1)) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Up(options) => up::run(&options),

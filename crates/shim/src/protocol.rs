@@ -22,8 +22,6 @@ pub struct Setup {
     pub processes: bool,
     /// Kernel parameters, set after the namespaces are made.
     pub sysctls: BTreeMap<String, String>,
-    /// cgroup of the shim itself, below every hierarchy.
-    pub cgroup: String,
     /// Most bytes of one log file before it is rotated.
     pub log_file_bytes: u64,
     /// Most log files of one container.
@@ -59,6 +57,9 @@ pub enum Call {
         stdin: bool,
         /// Whether its standard input ends with the first who attached.
         stdin_once: bool,
+        /// `oom_score_adj` of its processes, as far as the machine lets it be set.
+        #[serde(default)]
+        oom_score_adj: Option<i32>,
     },
     /// Starts a created container. Repeated, it does nothing.
     Start {
