@@ -82,7 +82,7 @@ async fn containers_are_stopped_with_grace_as_root() {
     with_runtime("stopped", |runtime, place| async move {
         let pod = place.sandbox("stopped");
         runtime.start_sandbox(&pod).await.unwrap();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let waits = "while :; do sleep 0.01; done";
 
         let obeys = id(&pod, "obeys", 0);

@@ -268,6 +268,7 @@ impl Container {
 }
 
 /// A command to run.
+#[allow(clippy::struct_excessive_bools, reason = "they are independent switches")]
 pub(crate) struct Exec<'a> {
     pub(crate) name: &'a str,
     pub(crate) command: &'a [String],

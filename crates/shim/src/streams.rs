@@ -95,12 +95,12 @@ pub(crate) fn for_exec(stdin: bool, stdout: bool, stderr: bool) -> io::Result<(V
         outside.push(kept);
         Ok(inside)
     };
-    let stdio = Stdio {
+    let given = Stdio {
         stdin: Some(pipe(stdin, true)?),
         stdout: Some(pipe(stdout, false)?),
         stderr: Some(pipe(stderr, false)?),
     };
-    Ok((outside, stdio))
+    Ok((outside, given))
 }
 
 impl Streams {

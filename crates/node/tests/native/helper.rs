@@ -1,6 +1,6 @@
 //! The program that the tests of the native runtime start: their shims, and an agent to be killed.
 //!
-//! `agent DIR NAME` runs a pod until it is killed; `measure DIR` prints how long things take.
+//! `agent DIR NAME` runs a pod until it is killed; `measure DIR PROGRAM` prints how long things take with shims of that program.
 
 #[path = "rig.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -21,8 +21,10 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["agent", directory, name] => runtime.block_on(agent(Path::new(directory), name)),
-        ["measure", directory] => runtime.block_on(measure(Path::new(directory))),
-        _ => panic!("agent DIR NAME, or measure DIR"),
+        ["measure", directory, program] => {
+            runtime.block_on(measure(Path::new(directory), Path::new(program)))
+        }
+        _ => panic!("agent DIR NAME, or measure DIR PROGRAM"),
     }
 }
 
@@ -45,9 +47,10 @@ async fn agent(directory: &Path, name: &str) {
     std::future::pending::<()>().await;
 }
 
-async fn measure(directory: &Path) {
+async fn measure(directory: &Path, program: &Path) {
     let place = Place::new(directory, "measure");
-    let runtime = place.open(|_| ()).await.expect("the runtime opens");
+    let runtime =
+        place.open(|options| program.clone_into(&mut options.executable)).await.expect("the runtime opens");
     let (mut sandboxes, mut creates, mut starts, mut outputs) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..30 {

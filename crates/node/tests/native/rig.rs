@@ -170,7 +170,7 @@ impl Place {
                     .flatten()
                     .flatten()
                     .filter(|entry| entry.path().is_dir())
-                    .map(|entry| format!("cgroup {:?}", entry.path())),
+                    .map(|entry| format!("cgroup {}", entry.path().display())),
             );
             // That above the pods' is the test's own.
             let _ = fs::remove_dir(cgroup);
@@ -180,14 +180,14 @@ impl Place {
                 .into_iter()
                 .flatten()
                 .flatten()
-                .map(|entry| format!("file {:?}", entry.path())),
+                .map(|entry| format!("file {}", entry.path().display())),
         );
         left.extend(
             fs::read_dir(self.directory.join("logs"))
                 .into_iter()
                 .flatten()
                 .flatten()
-                .map(|entry| format!("file {:?}", entry.path())),
+                .map(|entry| format!("file {}", entry.path().display())),
         );
         left
     }

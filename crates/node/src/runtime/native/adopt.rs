@@ -58,22 +58,18 @@ async fn containers(shared: &Arc<Shared>, pod: &Pod) -> Result<(), Error> {
             let Ok(attempt) = attempt.parse::<u32>() else { continue };
             let directory = pod.directory.bundle(&name, attempt);
             let file = record::container_file(&directory);
-            match record::read::<ContainerRecord>(&file)
-                .map_err(failed("cannot read a container's record"))?
-            {
-                Some(found) => {
-                    let live = sampan_shim::read_state(&directory)
-                        .map_err(failed("cannot read a container's state"))?;
-                    pod.lock().containers.insert((name.clone(), attempt), Known::new(found, live));
-                }
-                None => {
-                    let id = ContainerId { pod: pod.uid.clone(), name: name.clone(), attempt };
-                    let rootfs = directory.join(bundle::ROOTFS);
-                    shared.rootfs.unmount(&id, &rootfs).await;
-                    sandbox::absent(fs::remove_dir(rootfs))
-                        .map_err(failed("cannot remove a half-made container"))?;
-                }
+            let found =
+                record::read::<ContainerRecord>(&file).map_err(failed("cannot read a container's record"))?;
+            if let Some(found) = found {
+                let live =
+                    sampan_shim::read_state(&directory).map_err(failed("cannot read a container's state"))?;
+                pod.lock().containers.insert((name.clone(), attempt), Known::new(found, live));
+                continue;
             }
+            let id = ContainerId { pod: pod.uid.clone(), name: name.clone(), attempt };
+            let rootfs = directory.join(bundle::ROOTFS);
+            shared.rootfs.unmount(&id, &rootfs).await;
+            sandbox::absent(fs::remove_dir(rootfs)).map_err(failed("cannot remove a half-made container"))?;
         }
     }
     Ok(())

@@ -51,8 +51,9 @@ pub(super) fn write(
     for mount in &config.mounts {
         // As containerd does; who minds that it is missing has said so before.
         if !mount.host_path.exists() {
-            fs::create_dir_all(&mount.host_path)
-                .map_err(|error| Error::Config(format!("failed to mkdir {:?}: {error}", mount.host_path)))?;
+            fs::create_dir_all(&mount.host_path).map_err(|error| {
+                Error::Config(format!("failed to mkdir {}: {error}", mount.host_path.display()))
+            })?;
         }
     }
     let path = format!("{}/{}", sandbox.cgroup, directories::key(&config.id));
@@ -109,11 +110,12 @@ pub(super) fn write(
 
 fn profile(seccomp: &Seccomp) -> Result<Option<serde_json::Value>, Error> {
     let Seccomp::Localhost(path) = seccomp else { return Ok(None) };
-    let bytes = fs::read(path)
-        .map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))?;
+    let bytes = fs::read(path).map_err(|error| {
+        Error::Config(format!("failed to load seccomp profile {}: {error}", path.display()))
+    })?;
     serde_json::from_slice(&bytes)
         .map(Some)
-        .map_err(|error| Error::Config(format!("failed to load seccomp profile {path:?}: {error}")))
+        .map_err(|error| Error::Config(format!("failed to load seccomp profile {}: {error}", path.display())))
 }
 
 fn make_cgroup(

@@ -8,6 +8,7 @@ use super::cgroup::Layout;
 
 /// What specifications depend on.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(super) struct Machine {
     /// The capabilities that the agent has, and so may give.
     pub(super) capabilities: BTreeSet<&'static str>,

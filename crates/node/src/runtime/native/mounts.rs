@@ -110,12 +110,12 @@ fn destination(path: &Path) -> Result<PathBuf, String> {
             Component::Normal(name) => clean.push(name),
             Component::RootDir | Component::CurDir => {}
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(format!("mount path {path:?} must not contain '..'"));
+                return Err(format!("mount path {} must not contain '..'", path.display()));
             }
         }
     }
     if clean == Path::new("/") {
-        return Err(format!("mount path {path:?} is the container's root"));
+        return Err(format!("mount path \"{}\" is the container's root", path.display()));
     }
     Ok(clean)
 }

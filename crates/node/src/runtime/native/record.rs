@@ -14,6 +14,7 @@ use crate::container::Resources;
 /// A sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent switches")]
 pub(super) struct SandboxRecord {
     pub(super) namespace: String,
     pub(super) name: String,

@@ -174,17 +174,11 @@ fn write_files(directory: &PodDirectory, config: &SandboxConfig, record: &Sandbo
 
 /// In the order in which containerd writes it.
 fn resolv_conf(dns: &DnsConfig) -> String {
-    let mut text = String::new();
-    if !dns.searches.is_empty() {
-        text += &format!("search {}\n", dns.searches.join(" "));
-    }
-    for server in &dns.servers {
-        text += &format!("nameserver {server}\n");
-    }
-    if !dns.options.is_empty() {
-        text += &format!("options {}\n", dns.options.join(" "));
-    }
-    text
+    let line = |name: &str, words: &[String]| format!("{name} {}\n", words.join(" "));
+    let searches = (!dns.searches.is_empty()).then(|| line("search", &dns.searches));
+    let servers = dns.servers.iter().map(|server| line("nameserver", std::slice::from_ref(server)));
+    let options = (!dns.options.is_empty()).then(|| line("options", &dns.options));
+    searches.into_iter().chain(servers).chain(options).collect()
 }
 
 fn make_shm(directory: &PodDirectory) -> io::Result<()> {

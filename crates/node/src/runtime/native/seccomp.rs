@@ -77,7 +77,7 @@ pub(super) fn runtime_default(capabilities: &BTreeSet<&'static str>) -> Value {
         }
     }
     let mut judged = |name: &str, argument: Value| {
-        groups.push(json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}))
+        groups.push(json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}));
     };
     judged("socket", argument(0, AF_VSOCK, None, "SCMP_CMP_NE"));
     for domain in PERSONALITIES {

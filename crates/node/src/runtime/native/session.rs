@@ -85,9 +85,9 @@ pub(super) async fn exec(
         let master =
             ends.next().ok_or_else(|| Error::Precondition("the command has no terminal".to_owned()))?;
         let terminal = Terminal::new(master).map_err(failed("cannot use the terminal"))?;
-        let weak = terminal.clone();
+        let screen = terminal.clone();
         tokio::spawn(resized(sizes, move |size| {
-            let _ = weak.resize(size);
+            let _ = screen.resize(size);
             std::future::ready(())
         }));
         return Ok(Session {

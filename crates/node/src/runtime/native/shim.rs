@@ -171,7 +171,7 @@ async fn read(
             }
             Ok(Message::Exited { container, exit }) => listener(Event::Exited { container, exit }),
             Ok(Message::ExecExited { container, exec, exit }) => {
-                listener(Event::CommandExited { container, exec, exit })
+                listener(Event::CommandExited { container, exec, exit });
             }
             Err(error) => tracing::warn!(%error, "a shim says what is not understood"),
         }
