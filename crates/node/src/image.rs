@@ -1,8 +1,29 @@
-//! What the node asks of whoever keeps its images.
+//! What the node asks of whoever keeps its images, and the [`store`] that does. `docs/images.md` has its shape.
+
+mod archive;
+mod compression;
+pub mod digest;
+pub mod gc;
+mod hosts;
+mod manifest;
+mod overlay;
+mod platform;
+pub mod progress;
+mod pull;
+pub mod reference;
+mod registry;
+mod rootfs;
+mod shared;
+pub mod store;
+mod tar;
+mod unpack;
 
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use unpack::Limits;
 
 /// Keeps images.
 #[async_trait]
@@ -41,7 +62,8 @@ pub struct Image {
 }
 
 /// What an image says about its containers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Defaults {
     /// `USER[:GROUP]`, by name or number; empty is root.
     pub user: String,
@@ -120,4 +142,53 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Error {
+    pub(crate) fn failed(
+        context: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Failed { context: context.into(), source: source.into() }
+    }
+
+    /// The same, in the course of something.
+    #[must_use]
+    pub(crate) fn during(self, what: &str) -> Self {
+        match self {
+            Self::NotFound(text) => Self::NotFound(format!("{what}: {text}")),
+            Self::Unauthorized(text) => Self::Unauthorized(format!("{what}: {text}")),
+            Self::Invalid(text) => Self::Invalid(format!("{what}: {text}")),
+            Self::Failed { context, source } => {
+                Self::Failed { context: format!("{what}: {context}"), source }
+            }
+            other @ (Self::InvalidName { .. } | Self::Platform(_) | Self::InUse(_)) => other,
+        }
+    }
+
+    /// For another who waited for the same.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::InvalidName { reference, reason } => {
+                Self::InvalidName { reference: reference.clone(), reason: reason.clone() }
+            }
+            Self::NotFound(text) => Self::NotFound(text.clone()),
+            Self::Unauthorized(text) => Self::Unauthorized(text.clone()),
+            Self::Invalid(text) => Self::Invalid(text.clone()),
+            Self::Platform(text) => Self::Platform(text.clone()),
+            Self::InUse(text) => Self::InUse(text.clone()),
+            Self::Failed { context, source } => Self::failed(context.clone(), chain(source.as_ref())),
+        }
+    }
+}
+
+/// An error and all its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod authentication;
+pub(crate) mod image;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Print the kubeconfig of the cluster's administrator
     Kubeconfig(Kubeconfig),
+    /// Load, pull, list and remove the images of the node
+    #[command(subcommand)]
+    Image(image::Image),
     /// Print the version
     Version,
     /// Print a completion script for a shell

@@ -53,6 +53,11 @@ impl DataDir {
         self.0.join("pki")
     }
 
+    /// The images of the node.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.0.join("node/images")
+    }
+
     /// The kubeconfig of the administrator.
     pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
         self.0.join("admin.kubeconfig")

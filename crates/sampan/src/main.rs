@@ -3,6 +3,7 @@
 
 mod cli;
 mod data_dir;
+mod image;
 mod kubeconfig;
 mod logging;
 mod openapi;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Up(options) => up::run(&options),
         Command::Kubeconfig(options) => kubeconfig::print(&options),
+        Command::Image(command) => image::run(&command),
         Command::Version => {
             println!("{}", version::sentence());
             Ok(())

@@ -2,13 +2,15 @@
 //!
 //! [`TestServer`] is the real server with all built-in resources over a store in memory; requests go to its
 //! tower service, so no port, no certificate and no serialization of HTTP stands between a test and an answer.
-//! Failures panic, as assertions do.
+//! Images and a registry on loopback are for tests of the node. Failures panic, as assertions do.
 
 mod admitting;
 pub mod credentials;
 mod eventually;
 pub mod fixtures;
+pub mod image;
 mod openapi;
+pub mod registry;
 mod reply;
 mod server;
 mod watch;
