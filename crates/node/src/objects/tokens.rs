@@ -147,4 +147,33 @@ mod tests {
         }
         assert_eq!(refresh_at(now, None, 5.0), now, "without a time");
     }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_renewed_is_used_as_long_as_it_holds() {
+        let server = sampan_testkit::TestServer::start().await;
+        let tokens = Tokens::new(crate::objects::tests::client(&server, sampan_testkit::admin()));
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "default", "uid": "u1"}, "spec": {"containers": [], "serviceAccountName": "gone"}}))
+        .unwrap();
+        let now = Timestamp::now();
+        let know = |refreshes: i64, expires: i64| {
+            let at = |seconds| now + SignedDuration::from_secs(seconds);
+            let token = Token { text: "jwt".into(), refresh_at: at(refreshes), expires_at: at(expires) };
+            tokens.known.lock().insert(("u1".into(), None, Some(600)), token);
+        };
+        let ask = || tokens.get(&pod, None, Some(600));
+        let refused = "serviceaccounts \"gone\" not found";
+        assert_eq!(ask().await.unwrap_err(), format!("failed to fetch token: {refused}"));
+        know(60, 120);
+        assert_eq!(ask().await.unwrap().text, "jwt", "it is not asked for anew yet");
+        know(-60, 60);
+        let kept = ask().await.unwrap();
+        assert_eq!(kept.text, "jwt");
+        assert!(kept.refresh_at > now, "it is asked for again, though not at once");
+        know(-120, -60);
+        assert_eq!(ask().await.unwrap_err(), format!("token expired and refresh failed: {refused}"));
+        know(60, 120);
+        tokens.forget("u1");
+        assert_eq!(ask().await.unwrap_err(), format!("failed to fetch token: {refused}"));
+    }
 }

@@ -11,7 +11,6 @@ use futures::future::{BoxFuture, FutureExt as _, pending, select_all};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::payload::{self, Inputs, Payload, References};
@@ -33,8 +32,9 @@ pub(super) struct Following {
     gate: Gate,
 }
 
-/// Held while files are written; true once they are on their way out. An abort does not stop a write that has begun.
-pub(super) type Gate = Arc<Mutex<bool>>;
+/// Held from the reading of objects until their files are written, so that no older write comes after a newer one: an abort does not stop one that has begun. True once the
+/// volumes are on their way out.
+pub(super) type Gate = Arc<tokio::sync::Mutex<bool>>;
 
 impl Following {
     /// Begins to watch what these volumes are made of.
@@ -71,6 +71,10 @@ impl Following {
         let Some((_, directory)) = self.volumes.iter().find(|(known, _)| known.name == volume.name) else {
             return Ok(None);
         };
+        let is_over = Arc::clone(&self.gate).lock_owned().await;
+        if *is_over {
+            return Ok(None);
+        }
         let references = payload::references(volume).unwrap_or_default();
         let mut inputs = Inputs { allocatable: self.allocatable.clone(), ..Inputs::default() };
         for name in references.config_maps {
@@ -94,12 +98,9 @@ impl Following {
             inputs.tokens.insert((audience, seconds), token.map(|token| token.text));
         }
         let payload = payload::payload(volume, pod, &inputs).unwrap_or_else(|| Ok(Payload::new()))?;
-        let (directory, group, gate) = (directory.clone(), payload::fs_group(pod), Arc::clone(&self.gate));
+        let (directory, group) = (directory.clone(), payload::fs_group(pod));
         let written = tokio::task::spawn_blocking(move || {
-            let is_over = gate.lock();
-            if *is_over {
-                return Ok(false);
-            }
+            let _held = is_over;
             atomic_writer::write(&directory, &payload, |fresh| {
                 group.map_or(Ok(()), |group| ownership::give(fresh, group, true, false))
             })

@@ -313,8 +313,8 @@ impl Volumes for Mounter {
         };
         let directory = self.directory(pod);
         let gate = mounted.as_ref().map(|mounted| Arc::clone(&mounted.gate)).unwrap_or_default();
+        *gate.lock().await = true;
         let removed = blocking(move || {
-            *gate.lock() = true;
             let remove =
                 |name: &str| mounts::remove(&directory.join(name)).map_err(|error| error.to_string());
             remove("volume-subpaths")?;

@@ -85,3 +85,67 @@ fn limit_of_pod(pod: &Pod) -> Option<u64> {
     let before = before.map(|c| limit(c.resources.as_ref())).collect::<Option<Vec<_>>>()?;
     Some(sum.max(before.into_iter().max().unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(spec: &Value) -> Pod {
+        serde_json::from_value(json!({ "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn memory_of_a_volume_is_bounded_by_the_least_limit() {
+        let container = |limit: Option<&str>| json!({"name": "c", "resources": {"limits": limit.map(|l| json!({"memory": l}))}});
+        let rows = [
+            ("nothing but the node", None, json!({"containers": [container(None)]}), Some(1 << 30)),
+            ("its own", Some("1Mi"), json!({"containers": [container(Some("2Mi"))]}), Some(1 << 20)),
+            ("more than the node has", Some("2Gi"), json!({"containers": [container(None)]}), Some(1 << 30)),
+            (
+                "its containers'",
+                None,
+                json!({"containers": [container(Some("2Mi")), container(Some("1Mi"))]}),
+                Some(3 << 20),
+            ),
+            (
+                "an init container's",
+                None,
+                json!({"containers": [container(Some("1Mi"))], "initContainers": [container(Some("4Mi"))]}),
+                Some(4 << 20),
+            ),
+            (
+                "one without",
+                None,
+                json!({"containers": [container(Some("1Mi")), container(None)]}),
+                Some(1 << 30),
+            ),
+            (
+                "the pod's",
+                None,
+                json!({"containers": [container(None)], "resources": {"limits": {"memory": "5Mi"}}}),
+                Some(5 << 20),
+            ),
+        ];
+        let allocatable = BTreeMap::from([("memory".to_owned(), Text("1Gi".into()))]);
+        for (name, own, spec, expected) in rows {
+            let size_limit = own.map(|text| Text(text.into()));
+            let source = EmptyDirVolumeSource { size_limit, ..EmptyDirVolumeSource::default() };
+            assert_eq!(memory_size(Some(&source), &pod(&spec), &allocatable), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn volumes_that_no_container_names_are_not_made() {
+        let pod = pod(&json!({
+            "initContainers": [{"name": "i", "volumeMounts": [{"name": "a", "mountPath": "/a"}]}],
+            "containers": [{"name": "c", "volumeDevices": [{"name": "b", "devicePath": "/b"}], "env": [
+                {"name": "X", "valueFrom": {"fileKeyRef": {"volumeName": "d", "path": "p", "key": "k"}}}]}],
+            "ephemeralContainers": [{"name": "e", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+            "volumes": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}, {"name": "unused"}],
+        }));
+        let names: Vec<_> = volumes(&pod).into_iter().map(|volume| volume.name).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+    }
+}
