@@ -70,12 +70,12 @@ fn mounts(container: &Container, inputs: &Inputs<'_>) -> Result<Vec<Mount>, Erro
     let mut mounts = Vec::with_capacity(wanted.len() + 2);
     for (place, mount) in wanted.iter().enumerate() {
         let host_path = inputs.mounts.get(place).ok_or_else(|| Error::NoVolume(mount.name.clone()))?;
-        let read_only = mount.read_only == Some(true);
+        let read_only = mount.read_only == Some(true) || is_read_only(inputs.pod, &mount.name);
         mounts.push(Mount {
             host_path: host_path.clone(),
             container_path: absolute(&mount.mount_path),
             read_only,
-            recursive_read_only: read_only
+            recursive_read_only: mount.read_only == Some(true)
                 && matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible")),
             propagation: match mount.mount_propagation.as_deref() {
                 Some("HostToContainer") => Propagation::HostToContainer,
@@ -101,6 +101,19 @@ fn mounts(container: &Container, inputs: &Inputs<'_>) -> Result<Vec<Mount>, Erro
         own(termination_log(inputs.node, inputs.id), absolute(path));
     }
     Ok(mounts)
+}
+
+/// Whether no container may write to a volume, whatever its mount says: the node alone writes what is made of objects, and follows them.
+fn is_read_only(pod: &Pod, volume: &str) -> bool {
+    let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    all.into_iter().find(|known| known.name == volume).is_some_and(|known| {
+        let claim = known.persistent_volume_claim.as_ref();
+        known.config_map.is_some()
+            || known.secret.is_some()
+            || known.downward_api.is_some()
+            || known.projected.is_some()
+            || claim.is_some_and(|claim| claim.read_only == Some(true))
+    })
 }
 
 /// A path that is not absolute is meant from the root.

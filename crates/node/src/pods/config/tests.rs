@@ -232,6 +232,31 @@ fn a_container_finds_its_volumes_its_hosts_and_a_place_for_its_last_words() {
 }
 
 #[test]
+fn no_container_writes_to_a_volume_that_is_made_of_objects() {
+    let rows = [
+        (json!({"emptyDir": {}}), false),
+        (json!({"configMap": {"name": "m"}}), true),
+        (json!({"secret": {"secretName": "s"}}), true),
+        (json!({"downwardAPI": {}}), true),
+        (json!({"projected": {}}), true),
+        (json!({"persistentVolumeClaim": {"claimName": "c"}}), false),
+        (json!({"persistentVolumeClaim": {"claimName": "c", "readOnly": true}}), true),
+    ];
+    for (source, expected) in rows {
+        let mut spec = with_container(json!({"volumeMounts": [{"name": "v", "mountPath": "/data"}]}));
+        let mut volume = source.clone();
+        volume["name"] = "v".into();
+        spec["volumes"] = json!([volume]);
+        let made = container_of(spec, "").expect("a container");
+        assert_eq!(
+            (made.mounts[0].read_only, made.mounts[0].recursive_read_only),
+            (expected, false),
+            "{source}"
+        );
+    }
+}
+
+#[test]
 fn hosts_name_the_pod_and_its_aliases() {
     let pod = pod(
         json!({"subdomain": "s", "hostAliases": [{"ip": "192.0.2.1", "hostnames": ["a", "b"]}], "containers": []}),
