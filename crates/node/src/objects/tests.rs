@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use k8s_openapi::api::core::v1::Pod;
 use kube::client::Body;
-use sampan_apiserver::User;
-use sampan_apiserver::chain::authentication::PeerIdentity;
-use sampan_apiserver::server::Server;
-use sampan_testkit::{TestServer, admin, eventually, user};
+use sampan_testkit::{TestServer, eventually, user};
 use serde_json::{Value, json};
 use tower_service::Service;
 
@@ -21,27 +21,35 @@ use super::*;
 use crate::container::{ContainerId, PodUid};
 use crate::pods::parts::{NodeFacts, Sources as _, VolumeError, Volumes};
 
-/// A client of a test's server.
-pub(crate) fn client(server: &TestServer, who: User) -> Client {
-    Client::new(As(server.server().clone(), Arc::new(who)), "default")
+/// A client of a test's server, as whom it is asked by.
+pub(crate) fn client(server: TestServer) -> Client {
+    Client::new(As(server), "default")
 }
 
-struct As(Server, Arc<User>);
+struct As(TestServer);
 
 impl Service<Request<Body>> for As {
-    type Response = Response<sampan_apiserver::http_io::body::Body>;
+    type Response = Response<UnsyncBoxBody<Bytes, Infallible>>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.0, context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        request.extensions_mut().insert(PeerIdentity(Arc::clone(&self.1)));
-        let mut server = self.0.clone();
-        Box::pin(async move { server.call(request).await })
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let server = self.0.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.expect("kube's own body can be read").to_bytes();
+            Ok(server.send(Request::from_parts(parts, body)).await.map(BodyExt::boxed_unsync))
+        })
     }
+}
+
+/// A client that is the node `n1`.
+pub(crate) fn client_of_node(server: &TestServer) -> Client {
+    client(server.asked_by(user("system:node:n1", &["system:nodes", "system:authenticated"])))
 }
 
 /// Creates an object, which has to work.
@@ -61,7 +69,7 @@ pub(crate) fn config_map(name: &str, data: &Value) -> Value {
 #[tokio::test]
 async fn an_object_is_watched_once_and_only_while_somebody_uses_it() {
     let server = TestServer::start().await;
-    let objects = Objects::new(client(&server, admin()));
+    let objects = Objects::new(client(server.clone()));
     let (left, right) = (objects.config_map("default", "m"), objects.config_map("default", "m"));
     assert!(Arc::ptr_eq(&left, &right));
     assert_eq!(left.get().await, Ok(None));
@@ -78,7 +86,7 @@ async fn an_object_is_watched_once_and_only_while_somebody_uses_it() {
 #[tokio::test]
 async fn what_is_immutable_is_not_watched_on() {
     let server = TestServer::start().await;
-    let objects = Objects::new(client(&server, admin()));
+    let objects = Objects::new(client(server.clone()));
     let mut map = config_map("m", &json!({"a": "1"}));
     map["immutable"] = true.into();
     create(&server, CONFIG_MAPS, &map).await;
@@ -91,8 +99,7 @@ async fn what_is_immutable_is_not_watched_on() {
 #[tokio::test]
 async fn a_node_that_may_not_see_an_object_says_so_as_the_kubelet_does() {
     let server = TestServer::start().await;
-    let node = user("system:node:n1", &["system:nodes", "system:authenticated"]);
-    let objects = Objects::new(client(&server, node));
+    let objects = Objects::new(client_of_node(&server));
     let told = objects.secret("default", "s").get().await.unwrap_err();
     assert_eq!(told, "failed to sync secret cache: timed out waiting for the condition");
 }
@@ -132,7 +139,7 @@ async fn an_environment_is_fetched_from_objects_services_and_files() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("env"), "F='file'\n").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", directory.path().join("out")).unwrap();
-    let objects = Objects::new(client(&server, admin()));
+    let objects = Objects::new(client(server.clone()));
     let volumes = Arc::new(At(directory.path().to_owned()));
     let fetcher = Fetcher::new(&objects, volumes, Arc::new(NodeFacts::default()));
     create(&server, CONFIG_MAPS, &config_map("m", &json!({"a": "1"}))).await;
@@ -170,7 +177,7 @@ async fn an_environment_is_fetched_from_objects_services_and_files() {
 #[tokio::test]
 async fn credentials_come_from_the_pull_secrets_that_are_there() {
     let server = TestServer::start().await;
-    let objects = Objects::new(client(&server, admin()));
+    let objects = Objects::new(client(server.clone()));
     let fetcher = Fetcher::new(&objects, Arc::new(At(PathBuf::new())), Arc::new(NodeFacts::default()));
     let config =
         json!({"auths": {"quay.io": {"username": "u", "password": "p", "auth": "dTpw"}}}).to_string();

@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_cannot_be_renewed_is_used_as_long_as_it_holds() {
         let server = sampan_testkit::TestServer::start().await;
-        let tokens = Tokens::new(crate::objects::tests::client(&server, sampan_testkit::admin()));
+        let tokens = Tokens::new(crate::objects::tests::client(server));
         let pod: Pod = serde_json::from_value(serde_json::json!({
             "metadata": {"name": "p", "namespace": "default", "uid": "u1"}, "spec": {"containers": [], "serviceAccountName": "gone"}}))
         .unwrap();

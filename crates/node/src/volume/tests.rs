@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use sampan_testkit::{TestServer, admin, eventually, user};
+use sampan_testkit::{TestServer, eventually};
 use serde_json::{Value, json};
 
 use super::Mounter;
 use crate::container::{ContainerId, PodUid};
 use crate::objects::Objects;
-use crate::objects::tests::{CONFIG_MAPS, SECRETS, client, config_map, create};
+use crate::objects::tests::{CONFIG_MAPS, SECRETS, client, client_of_node, config_map, create};
 use crate::pods::parts::{NodeFacts, Volumes as _};
 
 struct Node {
@@ -28,7 +28,7 @@ struct Node {
 impl Node {
     async fn start() -> Self {
         let server = TestServer::start().await;
-        let objects = Arc::new(Objects::new(client(&server, admin())));
+        let objects = Arc::new(Objects::new(client(server.clone())));
         Self::with(server, objects)
     }
 
@@ -58,6 +58,13 @@ impl Node {
         assert_eq!(self.mounts(), 0);
         assert!(!self.at("volumes").exists() && !self.at("volume-subpaths").exists());
         assert_eq!(self.mounter.path(&uid(), "v"), None);
+    }
+}
+
+/// A test that fails leaves no mount behind either.
+impl Drop for Node {
+    fn drop(&mut self) {
+        super::mounts::remove(&self.directory.path().join("pods")).ok();
     }
 }
 
@@ -150,8 +157,7 @@ async fn a_node_gives_its_pod_a_token_of_the_pods_own_as_root() {
     let made = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
         "nodeName": "n1", "serviceAccountName": "robot", "containers": [{"name": "c", "image": "i"}]}});
     let made = create(&server, "/api/v1/namespaces/default/pods", &made).await;
-    let who = user("system:node:n1", &["system:nodes", "system:authenticated"]);
-    let objects = Arc::new(Objects::new(client(&server, who)));
+    let objects = Arc::new(Objects::new(client_of_node(&server)));
     let node = Node::with(server, objects);
     let volumes = json!([{"name": "v", "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607, "audience": "somebody"}}]}}]);

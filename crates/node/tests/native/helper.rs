@@ -22,7 +22,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["agent", directory, name] => runtime.block_on(agent(Path::new(directory), name)),
         ["measure", directory, program] => {
-            runtime.block_on(measure(Path::new(directory), Path::new(program)))
+            runtime.block_on(measure(Path::new(directory), Path::new(program)));
         }
         _ => panic!("agent DIR NAME, or measure DIR PROGRAM"),
     }
@@ -101,8 +101,8 @@ async fn measure(directory: &Path, program: &Path) {
                     .to_owned()
             };
             println!(
-                "shim {:?}: anonymous {} kB, private dirty {} kB, pss {} kB, rss {} kB",
-                pid.file_name(),
+                "shim {}: anonymous {} kB, private dirty {} kB, pss {} kB, rss {} kB",
+                pid.file_name().display(),
                 line("Anonymous:"),
                 line("Private_Dirty:"),
                 line("Pss:"),
