@@ -5,9 +5,20 @@
 pub mod container;
 pub mod downward;
 pub mod environment;
+pub mod events;
+pub mod health;
 pub mod image;
+mod lifecycle;
+pub mod mirror;
 pub mod network;
 pub mod pods;
+pub mod probe;
 pub mod registration;
+pub mod reporter;
 pub mod runtime;
+pub mod source;
 pub mod status;
+pub mod status_writer;
+#[cfg(test)]
+mod testing;
+mod words;
