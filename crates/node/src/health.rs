@@ -126,7 +126,8 @@ impl Watch {
         if let Some(hook) = hook.filter(|_| self.start.is_new) {
             let reporter = &*self.keeper.reporter;
             let asked = self.asked();
-            let ran = Hook { asked, pod: &self.pod, reporter, metrics: &self.keeper.metrics }.run(hook).await;
+            let ran = Hook { asked, pod: &self.pod, reporter, metrics: &self.keeper.metrics }.run(hook);
+            let ran = Box::pin(ran).await;
             if let Err(message) = ran {
                 tracing::warn!(container = %self.start.id, message, "the hook after the start failed");
                 self.event("FailedPostStartHook", "PostStartHook failed");
@@ -170,14 +171,14 @@ impl Watch {
         }
     }
 
-    /// Asks once, and tells what is wrong.
+    /// Asks once, and tells what is wrong. What it needs to ask is there only meanwhile: most of the time a container is waited for.
     async fn ask(&self, kind: Kind, probe: &Probe) -> bool {
-        let mut answer = probe::ask(self.asked(), probe).await;
+        let mut answer = Box::pin(probe::ask(self.asked(), probe)).await;
         for _ in 1..ATTEMPTS {
             if !matches!(answer, Answer::Error(_)) {
                 break;
             }
-            answer = probe::ask(self.asked(), probe).await;
+            answer = Box::pin(probe::ask(self.asked(), probe)).await;
         }
         self.counts.count(kind, &answer);
         let name = kind.name();

@@ -96,8 +96,8 @@ async fn ask_within(asked: Asked<'_>, probe: &Probe, timeout: Duration) -> Resul
     let host = || asked.address.map(|ip| ip.to_string()).unwrap_or_default();
     if let Some(action) = &probe.exec {
         let value_of = |name: &str| {
-            let set = asked.container.env.iter().flatten().filter(|e| e.name == name);
-            set.filter_map(|e| e.value.as_deref()).last()
+            let mut set = asked.container.env.iter().flatten().rev().filter(|e| e.name == name);
+            set.find_map(|e| e.value.as_deref())
         };
         let command: Vec<_> = action.command.iter().flatten().map(|word| expand(word, value_of)).collect();
         return exec::probe(asked.runtime, asked.id, &command, timeout).await;

@@ -173,7 +173,7 @@ impl Task {
             let outcome = if outcome == Outcome::Absent { Outcome::Written } else { outcome };
             tokio::select! {
                 more = self.wait(outcome) => if !more { return },
-                changed = changes.changed() => if changed.is_err() { return },
+                mirrored = changes.changed() => if mirrored.is_err() { return },
             }
         }
     }

@@ -14,7 +14,7 @@ use quick_cache::unsync::Cache;
 const MAX_ENTRIES: usize = 4096;
 /// So many messages are one from then on.
 const SIMILAR: usize = 10;
-const SIMILAR_WITHIN: Duration = Duration::from_secs(600);
+const SIMILAR_WITHIN: Duration = Duration::from_mins(10);
 /// Of one object.
 const BURST: f64 = 25.0;
 const REFILL_SECONDS: f64 = 300.0;

@@ -45,7 +45,7 @@ type Stream = Option<Box<dyn AsyncRead + Send + Unpin>>;
 
 /// Reads both to their ends, and keeps the first bytes of what comes.
 async fn read_both(mut stdout: Stream, mut stderr: Stream, output: &mut Vec<u8>) {
-    let (mut one, mut other) = ([0; 4096], [0; 4096]);
+    let (mut one, mut other) = (vec![0; 4096], vec![0; 4096]);
     while stdout.is_some() || stderr.is_some() {
         let (stream, read, buffer) = tokio::select! {
             read = read(stdout.as_mut(), &mut one) => (&mut stdout, read, &one),

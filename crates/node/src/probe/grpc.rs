@@ -62,14 +62,11 @@ struct Status {
 pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duration) -> Answer {
     let place = tcp::join(host, port);
     let began = tokio::time::Instant::now();
-    let stream = match tokio::time::timeout(timeout, tcp::connect(host, port)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) | Err(_) => {
-            return Answer::Failure(format!(
-                "timeout: failed to connect service {place:?} within {}s: context deadline exceeded",
-                timeout.as_secs()
-            ));
-        }
+    let Ok(Ok(stream)) = tokio::time::timeout(timeout, tcp::connect(host, port)).await else {
+        return Answer::Failure(format!(
+            "timeout: failed to connect service {place:?} within {}s: context deadline exceeded",
+            timeout.as_secs()
+        ));
     };
     let left = timeout.saturating_sub(began.elapsed());
     let checked = tokio::time::timeout(left, check(stream, &place, service)).await;

@@ -1,6 +1,7 @@
 //! Static pods: the manifests of a directory, read anew whenever the kernel says that something in it changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -98,10 +99,14 @@ fn read(directory: &Path, node: &str) -> io::Result<Vec<Arc<Pod>>> {
         match read_one(&path, node) {
             Ok(pod) => {
                 let name = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
-                if pods.contains_key(&name) {
-                    tracing::error!(path = %path.display(), ?name, "another manifest has a pod of this name");
-                } else {
-                    pods.insert(name, Arc::new(pod));
+                match pods.entry(name) {
+                    Entry::Vacant(place) => {
+                        place.insert(Arc::new(pod));
+                    }
+                    Entry::Occupied(other) => {
+                        let (path, name) = (path.display(), other.key());
+                        tracing::error!(%path, ?name, "another manifest has a pod of this name");
+                    }
                 }
             }
             Err(error) => tracing::error!(path = %path.display(), error, "a manifest cannot be read"),
