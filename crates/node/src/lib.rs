@@ -5,11 +5,22 @@
 pub mod container;
 pub mod downward;
 pub mod environment;
+pub mod events;
+pub mod health;
 pub mod image;
+mod lifecycle;
+pub mod mirror;
 pub mod network;
 pub mod objects;
 pub mod pods;
+pub mod probe;
 pub mod registration;
+pub mod reporter;
 pub mod runtime;
+pub mod source;
 pub mod status;
+#[cfg(test)]
+mod testing;
+mod words;
+pub mod status_writer;
 pub mod volume;

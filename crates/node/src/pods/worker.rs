@@ -366,7 +366,8 @@ impl Worker {
         if first {
             self.parts.reporter.event(&self.pod, Some(&id.name), Kind::Normal, "Killing", message);
         }
-        self.looked_after.remove(&id);
+        // Nothing looks after it any more, and nothing is to begin to.
+        self.looked_after.insert(id.clone(), Box::new(()));
         let (parts, pod) = (self.parts.clone(), Arc::clone(&self.pod));
         let container = self.container(&id.name).cloned();
         let grace = deadline.duration_since(now).unwrap_or_default();

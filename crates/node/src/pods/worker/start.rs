@@ -1,6 +1,5 @@
 //! The longer things that a worker has done: making the sandbox, starting and stopping a container, reading its last words.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::pods::config::{self, pull_policy};
 use crate::pods::parts::{Kind, Parts};
 use crate::pods::roles;
 use crate::runtime;
+use crate::words::in_words;
 
 /// The most of a termination message that is told, in bytes.
 const MESSAGE_BYTES: usize = 4096;
@@ -32,17 +32,6 @@ impl Failed {
     fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), is_pull: false }
     }
-}
-
-/// The whole chain in one line.
-pub(super) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        write!(words, ": {cause}").expect("a string can be written to");
-        source = cause.source();
-    }
-    words
 }
 
 /// Makes the pod's sandbox.
@@ -218,7 +207,10 @@ pub(super) async fn stop(
     if let (Some(container), Some(hook), true) = (container, hook, with_hook && !grace.is_zero()) {
         let ran = tokio::time::timeout(grace, parts.health.run_hook(pod, container, id, hook)).await;
         if let Ok(Err(message)) = ran {
-            parts.reporter.event(pod, Some(&id.name), Kind::Warning, "FailedPreStopHook", &message);
+            // The event does not show it: it may be what a server said.
+            tracing::warn!(container = %id, message, "the hook before the stop failed");
+            let told = "PreStopHook failed";
+            parts.reporter.event(pod, Some(&id.name), Kind::Warning, "FailedPreStopHook", told);
         }
     }
     // A hook that took all of the time leaves the container two seconds, as the kubelet does.

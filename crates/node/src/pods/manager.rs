@@ -1,0 +1,273 @@
+//! One worker for each pod: starts them, passes on what is wanted and what the runtime says, and takes up what an earlier node left.
+//!
+//! It decides nothing about a pod but whether there is a worker for it. Who is not wanted any more by any origin, and still has a sandbox, gets a worker that ends it; but not before
+//! every origin has said once what it wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
+
+use super::parts::Parts;
+use super::plan::Failure;
+use super::worker::{self, Desired, Handle};
+use crate::container::PodUid;
+use crate::mirror::Mirrors;
+use crate::runtime::Sandbox;
+use crate::source::{Origin, Update, config_hash};
+
+/// How long it waits for a runtime that does not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long a pod rests whose worker panicked.
+const REST: Duration = Duration::from_secs(10);
+
+/// Whether a pod may run beside these; why not, if not.
+pub type Admission = Box<dyn Fn(&Pod, &[Arc<Pod>]) -> Option<Failure> + Send + Sync>;
+
+/// A pod that has a worker.
+struct Entry {
+    desired: Desired,
+    handle: Handle,
+    changes: u64,
+}
+
+/// See the module.
+pub struct Manager {
+    parts: Parts,
+    mirrors: Arc<Mirrors>,
+    admission: Admission,
+    /// Origins that have not said yet what they want.
+    awaited: BTreeSet<Origin>,
+    entries: BTreeMap<PodUid, Entry>,
+    workers: JoinSet<PodUid>,
+    /// What is wanted, by whom.
+    wanted: BTreeMap<PodUid, (Origin, Arc<Pod>)>,
+    /// Wanted pods of which nothing is left already: their objects go soon, or stay as they ended.
+    finished: BTreeSet<PodUid>,
+    /// Sandboxes that were there at the start, without a worker so far.
+    found: BTreeMap<PodUid, Sandbox>,
+}
+
+impl Manager {
+    /// A manager of pods that come from `origins`.
+    pub fn new(parts: Parts, mirrors: Arc<Mirrors>, admission: Admission, origins: &[Origin]) -> Self {
+        if !origins.contains(&Origin::Files) {
+            mirrors.complete();
+        }
+        Self {
+            parts,
+            mirrors,
+            admission,
+            awaited: origins.iter().copied().collect(),
+            entries: BTreeMap::new(),
+            workers: JoinSet::new(),
+            wanted: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until there is nobody any more who sends updates. Containers run on.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) {
+        let mut changes = self.parts.runtime.changes();
+        self.found = self.sandboxes().await.into_iter().map(|s| (s.uid.clone(), s)).collect();
+        loop {
+            tokio::select! {
+                update = updates.recv() => match update {
+                    Some(update) => self.take(update),
+                    None => return,
+                },
+                change = changes.recv() => match change {
+                    Ok(uid) => self.changed(&uid),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        for uid in self.entries.keys().cloned().collect::<Vec<_>>() {
+                            self.changed(&uid);
+                        }
+                    }
+                    // The runtime is gone, and so is the process in a moment.
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                Some(ended) = self.workers.join_next() => match ended {
+                    Ok(uid) => self.ended(&uid),
+                    Err(_) => self.revive(),
+                },
+            }
+        }
+    }
+
+    async fn sandboxes(&self) -> Vec<Sandbox> {
+        loop {
+            match self.parts.runtime.sandboxes().await {
+                Ok(sandboxes) => return sandboxes,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the runtime does not answer");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, update: Update) {
+        match update {
+            Update::Set(origin, pod) => self.set(origin, pod),
+            Update::Remove(origin, uid) => self.remove(origin, &uid),
+            Update::All(origin, pods) => {
+                let kept: BTreeSet<PodUid> = pods.iter().filter_map(|pod| uid(pod)).collect();
+                let gone =
+                    self.wanted.iter().filter(|(uid, (from, _))| *from == origin && !kept.contains(*uid));
+                for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+                    self.remove(origin, &uid);
+                }
+                for pod in pods {
+                    self.set(origin, pod);
+                }
+                if origin == Origin::Files {
+                    self.mirrors.complete();
+                }
+                if self.awaited.remove(&origin) && self.awaited.is_empty() {
+                    self.adopt();
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, origin: Origin, pod: Arc<Pod>) {
+        let Some(uid) = uid(&pod) else { return };
+        if self.wanted.get(&uid).is_some_and(|(_, known)| *known == pod) {
+            return;
+        }
+        if origin == Origin::Files {
+            self.mirrors.want(&pod);
+        }
+        self.wanted.insert(uid.clone(), (origin, Arc::clone(&pod)));
+        if let Some(entry) = self.entries.get_mut(&uid) {
+            entry.desired.pod = pod;
+            entry.handle.desired.send_replace(entry.desired.clone());
+        } else if !self.finished.contains(&uid) {
+            self.start(&uid, pod);
+        }
+    }
+
+    fn remove(&mut self, origin: Origin, uid: &PodUid) {
+        if self.wanted.get(uid).is_none_or(|(from, _)| *from != origin) {
+            return;
+        }
+        let (_, pod) = self.wanted.remove(uid).expect("it was there a moment ago");
+        self.finished.remove(uid);
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.desired.removed = true;
+            entry.handle.desired.send_replace(entry.desired.clone());
+        } else if config_hash(&pod).is_some() {
+            self.mirrors.forget(&pod);
+        }
+    }
+
+    /// Gives a wanted pod a worker, if it needs one now.
+    fn start(&mut self, uid: &PodUid, pod: Arc<Pod>) {
+        let has_sandbox = self.found.contains_key(uid);
+        if is_over(&pod) && pod.metadata.deletion_timestamp.is_none() && !has_sandbox {
+            return;
+        }
+        // Of a static pod the earlier version has to end first: it has the same name, ports and directories.
+        let name = |pod: &Pod| (pod.metadata.namespace.clone(), pod.metadata.name.clone());
+        if config_hash(&pod).is_some() && self.entries.values().any(|e| name(&e.desired.pod) == name(&pod)) {
+            return;
+        }
+        self.found.remove(uid);
+        // What runs already was admitted before.
+        let failure = if has_sandbox || pod.metadata.deletion_timestamp.is_some() {
+            None
+        } else {
+            let others: Vec<_> = self
+                .entries
+                .values()
+                .map(|e| &e.desired)
+                .filter(|d| d.failure.is_none() && !is_over(&d.pod))
+                .map(|d| Arc::clone(&d.pod))
+                .collect();
+            (self.admission)(&pod, &others)
+        };
+        self.spawn(uid, Desired { pod, failure, removed: false }, Duration::ZERO);
+    }
+
+    fn spawn(&mut self, uid: &PodUid, desired: Desired, rest: Duration) {
+        let (worker, handle) = worker::worker(self.parts.clone(), uid.clone(), desired.clone());
+        let name = uid.clone();
+        self.workers.spawn(async move {
+            tokio::time::sleep(rest).await;
+            worker.run().await;
+            name
+        });
+        self.entries.insert(uid.clone(), Entry { desired, handle, changes: 0 });
+    }
+
+    /// Takes up the sandboxes that nobody wants: their pods went while the node was away.
+    fn adopt(&mut self) {
+        for (uid, sandbox) in std::mem::take(&mut self.found) {
+            let metadata = ObjectMeta {
+                name: Some(sandbox.name),
+                namespace: Some(sandbox.namespace),
+                uid: Some(uid.to_string()),
+                ..ObjectMeta::default()
+            };
+            let pod = Arc::new(Pod { metadata, ..Pod::default() });
+            self.spawn(&uid, Desired { pod, failure: None, removed: true }, Duration::ZERO);
+        }
+    }
+
+    fn changed(&mut self, uid: &PodUid) {
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.changes += 1;
+            entry.handle.changes.send_replace(entry.changes);
+        }
+    }
+
+    /// Nothing of a pod is left.
+    fn ended(&mut self, uid: &PodUid) {
+        self.entries.remove(uid);
+        if self.wanted.contains_key(uid) {
+            self.finished.insert(uid.clone());
+        }
+        // A static pod may have waited for it.
+        let waiting: Vec<_> = self
+            .wanted
+            .iter()
+            .filter(|(uid, (origin, _))| {
+                *origin == Origin::Files && !self.entries.contains_key(*uid) && !self.finished.contains(*uid)
+            })
+            .map(|(uid, (_, pod))| (uid.clone(), Arc::clone(pod)))
+            .collect();
+        for (uid, pod) in waiting {
+            self.start(&uid, pod);
+        }
+    }
+
+    /// A worker panicked, and has said why: its pod gets another one, after a rest.
+    fn revive(&mut self) {
+        let dead = self.entries.iter().filter(|(_, entry)| entry.handle.desired.is_closed());
+        for (uid, desired) in dead.map(|(uid, e)| (uid.clone(), e.desired.clone())).collect::<Vec<_>>() {
+            self.spawn(&uid, desired, REST);
+        }
+    }
+}
+
+fn uid(pod: &Pod) -> Option<PodUid> {
+    let uid = pod.metadata.uid.as_deref().and_then(PodUid::new);
+    if uid.is_none() {
+        tracing::error!(pod = crate::words::pod_name(pod), "a pod has no UID that can be used");
+    }
+    uid
+}
+
+/// Whether a pod has ended for good, as its status says.
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+#[cfg(test)]
+mod tests;

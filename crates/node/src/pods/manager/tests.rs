@@ -1,0 +1,127 @@
+use sampan_testkit::eventually;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::source::{self, CONFIG_HASH, CONFIG_SOURCE};
+use crate::testing::{Remembered, Scripted, parts, sandbox};
+
+fn pod(value: &Value) -> Arc<Pod> {
+    Arc::new(serde_json::from_value(value.clone()).expect("a pod"))
+}
+
+fn ordinary(uid: &str) -> Arc<Pod> {
+    pod(&json!({"metadata": {"uid": uid, "name": uid, "namespace": "default"}, "spec": {"containers": []}}))
+}
+
+fn of_file(uid: &str, name: &str) -> Arc<Pod> {
+    pod(&json!({"metadata": {"uid": uid, "name": name, "namespace": "default",
+        "annotations": {CONFIG_SOURCE: "file", CONFIG_HASH: uid}}, "spec": {"containers": []}}))
+}
+
+struct Rig {
+    runtime: Arc<Scripted>,
+    reporter: Arc<Remembered>,
+    updates: mpsc::Sender<Update>,
+}
+
+fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
+    let (runtime, reporter) = (Scripted::new([]), Arc::new(Remembered::default()));
+    *runtime.sandboxes.lock() = sandboxes.iter().map(|uid| sandbox(uid)).collect();
+    let admission: Admission = Box::new(|pod, others| {
+        (pod.metadata.uid.as_deref() == Some("big"))
+            .then(|| Failure { reason: "OutOfcpu".into(), message: format!("beside {}", others.len()) })
+    });
+    let manager = Manager::new(parts::parts(&runtime, &reporter), Arc::default(), admission, origins);
+    let (updates, receiver) = source::channel();
+    tokio::spawn(manager.run(receiver));
+    Rig { runtime, reporter, updates }
+}
+
+impl Rig {
+    async fn send(&self, update: Update) {
+        self.updates.send(update).await.expect("the manager runs");
+    }
+
+    async fn has(&self, expected: &[&str]) {
+        eventually(&format!("the sandboxes are {expected:?}"), async || {
+            let mut there: Vec<_> = self.runtime.sandboxes.lock().iter().map(|s| s.uid.to_string()).collect();
+            there.sort();
+            (there == expected).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_has_a_sandbox_until_it_is_gone() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("a")])).await;
+    rig.has(&["a"]).await;
+    rig.send(Update::Set(Origin::Api, ordinary("b"))).await;
+    rig.has(&["a", "b"]).await;
+    rig.send(Update::Remove(Origin::Api, PodUid::new("a").expect("a UID"))).await;
+    rig.has(&["b"]).await;
+    rig.send(Update::All(Origin::Api, vec![])).await;
+    rig.has(&[]).await;
+    eventually("both are told", async || (rig.reporter.gone.lock().len() == 2).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_node_left_is_ended_once_every_origin_has_spoken() {
+    let rig = rig(&["kept", "left"], &[Origin::Api, Origin::Files]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("kept")])).await;
+    eventually("the kept one is looked at", async || (!rig.runtime.looks.lock().is_empty()).then_some(()))
+        .await;
+    rig.has(&["kept", "left"]).await;
+    rig.send(Update::All(Origin::Files, vec![])).await;
+    rig.has(&["kept"]).await;
+    assert_eq!(*rig.reporter.gone.lock(), ["left"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ended_for_good_is_not_begun_again() {
+    let rig = rig(&[], &[Origin::Api]);
+    let mut over = Pod::clone(&ordinary("over"));
+    over.status = serde_json::from_value(json!({"phase": "Succeeded"})).expect("a status");
+    rig.send(Update::All(Origin::Api, vec![Arc::new(over.clone()), ordinary("other")])).await;
+    rig.has(&["other"]).await;
+    // Deleted, it is told that nothing of it is left.
+    over.metadata.deletion_timestamp = Some(crate::status::time(std::time::SystemTime::now()));
+    rig.send(Update::Set(Origin::Api, Arc::new(over))).await;
+    eventually("it is gone", async || (*rig.reporter.gone.lock() == ["over"]).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_not_admitted_has_no_sandbox() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("big"), ordinary("small")])).await;
+    rig.has(&["small"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_version_of_a_static_pod_waits_for_the_end_of_the_old_one() {
+    let rig = rig(&[], &[Origin::Files]);
+    rig.send(Update::All(Origin::Files, vec![of_file("v1", "s-n1")])).await;
+    rig.has(&["v1"]).await;
+    rig.send(Update::All(Origin::Files, vec![of_file("v2", "s-n1")])).await;
+    rig.has(&["v2"]).await;
+    let looks = rig.runtime.looks.lock();
+    let last = looks.iter().rposition(|uid| uid.as_str() == "v1");
+    assert!(looks.iter().position(|uid| uid.as_str() == "v2") > last, "they are never there at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_runtime_wakes_its_worker_and_lagging_wakes_all() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("a"), ordinary("b")])).await;
+    rig.has(&["a", "b"]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let looks = |uid: &str| rig.runtime.looks.lock().iter().filter(|u| u.as_str() == uid).count();
+    let before = (looks("a"), looks("b"));
+    rig.runtime.changes.send(PodUid::new("a").expect("a UID")).expect("the manager listens");
+    eventually("a is looked at", async || (looks("a") > before.0).then_some(())).await;
+    for _ in 0..20 {
+        rig.runtime.changes.send(PodUid::new("nobody").expect("a UID")).expect("the manager listens");
+    }
+    eventually("b is looked at", async || (looks("b") > before.1).then_some(())).await;
+}
