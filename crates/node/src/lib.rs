@@ -19,8 +19,8 @@ pub mod reporter;
 pub mod runtime;
 pub mod source;
 pub mod status;
+pub mod status_writer;
 #[cfg(test)]
 mod testing;
-mod words;
-pub mod status_writer;
 pub mod volume;
+mod words;
