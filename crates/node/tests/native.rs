@@ -253,7 +253,7 @@ async fn terminals_have_a_size_and_an_echo_as_root() {
 
         let mut session = runtime.attach(&host, ALL).await.unwrap();
         session.resize.send(TerminalSize { width: 91, height: 33 }).await.unwrap();
-        let exec = ExecConfig { terminal: true, ..command(&["sh", "-c", "while [ \"$(stty size </dev/console)\" != '33 91' ]; do :; done; tty; read size; stty size"], ALL) };
+        let exec = ExecConfig { terminal: true, ..command(&["sh", "-c", "while [ \"$(stty size </dev/console 2>/dev/null)\" != '33 91' ]; do :; done; tty; read size; stty size"], ALL) };
         let mut inner = runtime.exec(&host, &exec).await.unwrap();
         inner.resize.send(TerminalSize { width: 50, height: 20 }).await.unwrap();
         let mut out = inner.stdout.take().unwrap();
