@@ -2,6 +2,7 @@
 //!
 //! Every call is idempotent: it may be repeated after a crash in the middle. None of them waits for another pod's.
 
+pub mod fake;
 pub mod native;
 
 use std::time::{Duration, SystemTime};
