@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use self::correlator::{Correlator, Sighting};
 use crate::pods::parts::Kind;
+use crate::words::in_words;
 
 /// Events that may wait: as many as upstream's.
 const QUEUE: usize = 1000;
@@ -141,10 +142,7 @@ impl Writer {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(
-                        error = &error as &dyn std::error::Error,
-                        "an event could not be written"
-                    );
+                    tracing::debug!(error = in_words(&error), "an event could not be written");
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
             }

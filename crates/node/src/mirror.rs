@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::source::{CONFIG_MIRROR, config_hash};
 use crate::status_writer;
+use crate::words::in_words;
 
 /// How long it waits after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -160,7 +161,7 @@ impl Mirrors {
                     tracing::warn!(
                         namespace,
                         name,
-                        error = &error as &dyn std::error::Error,
+                        error = in_words(&error),
                         "the mirror pod is not as it is to be"
                     );
                     failed = true;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::{Api, Client};
 
+use crate::words::in_words;
+
 pub use followed::Followed;
 pub use sources::Fetcher;
 pub use tokens::{Token, Tokens};
@@ -71,13 +73,5 @@ impl Objects {
     pub(crate) async fn volume(&self, name: &str) -> Result<PersistentVolume, String> {
         let found = Api::<PersistentVolume>::all(self.client.clone()).get(name).await;
         found.map_err(|error| format!("failed to fetch PV {name} from API server: {}", in_words(&error)))
-    }
-}
-
-/// What the server said, without what kube says around it.
-pub(crate) fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => error.to_string(),
     }
 }

@@ -9,4 +9,5 @@ pub mod parts;
 pub mod plan;
 pub mod restart;
 pub mod roles;
+pub mod roster;
 pub mod worker;

@@ -1,9 +1,12 @@
-//! Tells the API of pods: events by the recorder, statuses by their writer.
+//! Tells of pods: the API, events by the recorder and statuses by their writer; and the roster, for who asks the node itself.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use crate::events::Recorder;
 use crate::pods::parts::{Kind, Reporter};
+use crate::pods::roster::Roster;
 use crate::status_writer::StatusWriter;
 
 /// The reporter of a node.
@@ -13,6 +16,8 @@ pub struct ApiReporter {
     pub events: Recorder,
     /// Takes statuses and ends.
     pub statuses: StatusWriter,
+    /// Shows the newest status.
+    pub roster: Arc<Roster>,
 }
 
 impl Reporter for ApiReporter {
@@ -21,6 +26,7 @@ impl Reporter for ApiReporter {
     }
 
     fn status(&self, pod: &Pod, status: PodStatus) {
+        self.roster.told(pod, &status);
         self.statuses.status(pod, status);
     }
 

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::mirror::Mirrors;
+use crate::words::in_words;
 
 /// How long the first repetition waits; each waits twice as long as the one before.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -223,12 +224,7 @@ fn outcome(pod: &Pod, what: &str, answer: Result<(), kube::Error>) -> Outcome {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Outcome::Absent,
         Err(error) => {
             let name = crate::words::pod_name(pod);
-            tracing::warn!(
-                pod = name,
-                what,
-                error = &error as &dyn std::error::Error,
-                "a pod could not be written"
-            );
+            tracing::warn!(pod = name, what, error = in_words(&error), "a pod could not be written");
             let refused =
                 matches!(&error, kube::Error::Api(s) if (400..500).contains(&s.code) && s.code != 429);
             if refused { Outcome::Refused } else { Outcome::Failed }

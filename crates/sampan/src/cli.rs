@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod authentication;
 pub(crate) mod image;
+mod node;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use self::authentication::{Authentication, Oidc, RequestHeader, ServiceAccount, WebhookVersion};
+pub(crate) use self::node::NodeFlags;
 use crate::service_range::ServiceRange;
 
 /// Kubernetes in one binary.
@@ -103,6 +105,8 @@ pub(crate) struct Up {
     pub(crate) audit: audit::AuditFlags,
     #[command(flatten)]
     pub(crate) authentication: Authentication,
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
 }
 
 /// What is admitted.

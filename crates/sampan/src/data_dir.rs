@@ -53,9 +53,14 @@ impl DataDir {
         self.0.join("pki")
     }
 
+    /// What the node keeps.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.0.join("node")
+    }
+
     /// The images of the node.
     pub(crate) fn images(&self) -> PathBuf {
-        self.0.join("node/images")
+        self.node().join("images")
     }
 
     /// The kubeconfig of the administrator.

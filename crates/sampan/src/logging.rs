@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging.
 pub(crate) fn start(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter)
+    // What the watchers of our own clients meet is told by those who watch, in one line.
+    let filter = EnvFilter::try_new(format!("kube_runtime=off,{filter}"))
         .with_context(|| format!("{filter:?} is no log level: write error, warn, info, debug or trace"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,7 +1,7 @@
 //! The cluster's certificates and keys: made at the first start, read at every further one.
 //!
 //! `ca.crt` and `ca.key` are the authority; `apiserver.*` is what the server shows, `admin.*` whom the
-//! administrator's kubeconfig speaks for; `sa.key` and `sa.pub` sign the tokens of service accounts.
+//! administrator's kubeconfig speaks for, `kubelet.*` what the node shows; `sa.key` and `sa.pub` sign the tokens of service accounts.
 //! The keys of certificates are ECDSA P-256: making an RSA key would take longer than the whole start.
 
 pub(crate) mod account_key;
@@ -48,6 +48,11 @@ impl Pki {
     /// The certificate of the server, valid for `names`; a new one when the old one expires soon or has other names.
     pub(crate) fn server(&self, names: &ServerNames, now: OffsetDateTime) -> Result<Pair> {
         leaf::open(&self.dir, "apiserver", &self.authority, &leaf::Subject::Server(names), now)
+    }
+
+    /// What a node shows to those who ask its own API, valid for `names`.
+    pub(crate) fn node(&self, name: &str, names: &ServerNames, now: OffsetDateTime) -> Result<Pair> {
+        leaf::open(&self.dir, "kubelet", &self.authority, &leaf::Subject::Node { name, names }, now)
     }
 
     /// The authority's certificate, as PEM.

@@ -14,9 +14,19 @@ pub(crate) struct ServiceRange {
 impl ServiceRange {
     /// The address of the service `kubernetes`.
     pub(crate) fn first(&self) -> IpAddr {
+        self.at(1)
+    }
+
+    /// The address of the cluster's DNS: the tenth, or the second of a range that has no tenth.
+    pub(crate) fn dns(&self) -> IpAddr {
+        let bits = if self.network.is_ipv4() { 32 } else { 128 };
+        self.at(if bits - self.prefix > 3 { 10 } else { 2 })
+    }
+
+    fn at(&self, place: u8) -> IpAddr {
         match self.network {
-            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) + 1)),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) + 1)),
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) + u32::from(place))),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) + u128::from(place))),
         }
     }
 }

@@ -10,9 +10,11 @@ mod authentication;
 mod authorization;
 mod bootstrap;
 mod certificates;
+mod clients;
 mod encryption;
 mod flow_control;
 mod limits;
+mod node;
 mod notices;
 mod signals;
 
@@ -162,6 +164,10 @@ async fn serve(
         metrics: registry,
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
+    let node = match notices::runs_node(options) {
+        true => Some(node::prepare(options, dir, pki, &server, &hostname).await?),
+        false => None,
+    };
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
     let keeping = [
         tokio::spawn(sampan_builtins::flow_control::follow(server.clone())),
@@ -202,8 +208,12 @@ async fn serve(
     // It ends on a signal; a listener that ends before that must not leave a process that nobody can reach.
     let failed = tokio::select! {
         () = signals.end() => None,
-        ended = &mut listening => Some(ended),
+        ended = &mut listening => Some(match ended {
+            Ok(()) => anyhow!("the listener has ended"),
+            Err(error) => anyhow!(error).context("the listener has panicked"),
+        }),
         never = certificates::follow(authentication.trusted, certificate, renew, &tls) => match never {},
+        error = node::run(node, pki, stop.clone()) => Some(error),
     };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
@@ -211,9 +221,7 @@ async fn serve(
     keeping.iter().for_each(tokio::task::JoinHandle::abort);
     let ended = match failed {
         None => listening.await.context("the listener has panicked"),
-        Some(ended) => {
-            ended.context("the listener has panicked").and_then(|()| Err(anyhow!("the listener has ended")))
-        }
+        Some(error) => Err(error),
     };
     if let Some(audit) = audit {
         audit.shut_down().await;

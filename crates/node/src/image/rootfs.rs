@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
+
 use super::digest::Digest;
 use super::overlay::{self, Overlay};
 use super::store::index::{Index, Query};
@@ -12,6 +14,8 @@ use super::store::layout::delete;
 use super::store::{ImageStore, Inner, layer};
 use super::{Defaults, Error};
 use crate::container::ContainerId;
+use crate::runtime::native::rootfs::RootFilesystems;
+use crate::words::in_words;
 
 impl ImageStore {
     /// Mounts the root of a container at a directory, and says what its image says about containers. While it is mounted, and until
@@ -49,6 +53,19 @@ impl ImageStore {
             names().map_err(|error| Error::failed("cannot list the containers' root file systems", error))
         })
         .await
+    }
+}
+
+#[async_trait]
+impl RootFilesystems for ImageStore {
+    async fn mount(&self, image_id: &str, container: &ContainerId, target: &Path) -> Result<Defaults, Error> {
+        Self::mount(self, image_id, container, target).await
+    }
+
+    async fn unmount(&self, container: &ContainerId, target: &Path) {
+        if let Err(error) = Self::unmount(self, container, target).await {
+            tracing::warn!(%container, error = in_words(&error), "a root file system stays");
+        }
     }
 }
 

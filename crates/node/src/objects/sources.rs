@@ -12,15 +12,16 @@ use kube::{Api, Client, Resource};
 use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 
+use super::Objects;
 use super::keyring::Keyring;
 use super::services::Services;
-use super::{Objects, in_words};
 use crate::container::PodUid;
 use crate::downward::PodFacts;
 use crate::environment::{Environment, Inputs, environment, references};
 use crate::image::Credentials;
 use crate::pods::parts::{NodeFacts, Sources, Volumes};
 use crate::volume::{open_beneath, open_root};
+use crate::words::in_words;
 
 /// The most of a file of variables that is read.
 const FILE_BYTES: u64 = 64 << 10;

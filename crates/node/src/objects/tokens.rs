@@ -108,7 +108,7 @@ impl Tokens {
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         let answer = api.create_token_request(account, &PostParams::default(), &request).await;
-        let answer = answer.map_err(|error| super::in_words(&error))?;
+        let answer = answer.map_err(|error| crate::words::in_words(&error))?;
         let status = answer.status.ok_or("the server gave no token")?;
         let seconds = answer.spec.and_then(|spec| spec.expiration_seconds).or(expiration_seconds);
         let (Some(text), Some(expires_at)) = (status.token, status.expiration_timestamp) else {

@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 
 use super::parts::Parts;
 use super::plan::Failure;
+use super::roster::Roster;
 use super::worker::{self, Desired, Handle};
 use crate::container::PodUid;
 use crate::mirror::Mirrors;
 use crate::runtime::Sandbox;
 use crate::source::{Origin, Update, config_hash};
+use crate::words::in_words;
 
 /// How long it waits for a runtime that does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -39,6 +41,7 @@ struct Entry {
 pub struct Manager {
     parts: Parts,
     mirrors: Arc<Mirrors>,
+    roster: Arc<Roster>,
     admission: Admission,
     /// Origins that have not said yet what they want.
     awaited: BTreeSet<Origin>,
@@ -54,13 +57,20 @@ pub struct Manager {
 
 impl Manager {
     /// A manager of pods that come from `origins`.
-    pub fn new(parts: Parts, mirrors: Arc<Mirrors>, admission: Admission, origins: &[Origin]) -> Self {
+    pub fn new(
+        parts: Parts,
+        mirrors: Arc<Mirrors>,
+        roster: Arc<Roster>,
+        admission: Admission,
+        origins: &[Origin],
+    ) -> Self {
         if !origins.contains(&Origin::Files) {
             mirrors.complete();
         }
         Self {
             parts,
             mirrors,
+            roster,
             admission,
             awaited: origins.iter().copied().collect(),
             entries: BTreeMap::new(),
@@ -104,7 +114,7 @@ impl Manager {
             match self.parts.runtime.sandboxes().await {
                 Ok(sandboxes) => return sandboxes,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the runtime does not answer");
+                    tracing::warn!(error = in_words(&error), "the runtime does not answer");
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
             }
@@ -144,6 +154,7 @@ impl Manager {
             self.mirrors.want(&pod);
         }
         self.wanted.insert(uid.clone(), (origin, Arc::clone(&pod)));
+        self.roster.set(&uid, Arc::clone(&pod));
         if let Some(entry) = self.entries.get_mut(&uid) {
             entry.desired.pod = pod;
             entry.handle.desired.send_replace(entry.desired.clone());
@@ -161,8 +172,11 @@ impl Manager {
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.desired.removed = true;
             entry.handle.desired.send_replace(entry.desired.clone());
-        } else if config_hash(&pod).is_some() {
-            self.mirrors.forget(&pod);
+        } else {
+            self.roster.remove(uid);
+            if config_hash(&pod).is_some() {
+                self.mirrors.forget(&pod);
+            }
         }
     }
 
@@ -231,6 +245,8 @@ impl Manager {
         self.entries.remove(uid);
         if self.wanted.contains_key(uid) {
             self.finished.insert(uid.clone());
+        } else {
+            self.roster.remove(uid);
         }
         // A static pod may have waited for it.
         let waiting: Vec<_> = self

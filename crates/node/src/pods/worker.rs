@@ -23,6 +23,7 @@ use super::roles;
 use crate::container::{ContainerId, PodUid};
 use crate::runtime::{Sandbox, State};
 use crate::status::{self, Details};
+use crate::words::in_words;
 
 /// Findings that may wait for the worker; a prober that finds the queue full waits.
 const FINDINGS: usize = 32;
@@ -200,7 +201,7 @@ impl Worker {
         match self.parts.runtime.sandbox(&self.uid).await {
             Ok(sandbox) => self.sandbox = sandbox,
             Err(error) => {
-                tracing::warn!(pod = %self.uid, error = &error as &dyn std::error::Error, "the runtime does not answer");
+                tracing::warn!(pod = %self.uid, error = in_words(&error), "the runtime does not answer");
                 return;
             }
         }
@@ -427,14 +428,14 @@ impl Worker {
             Outcome::Started(Err(failed)) => self.start_failed(job, failed, now),
             Outcome::Runtime(Ok(())) => {}
             Outcome::Runtime(Err(error)) => {
-                tracing::warn!(pod = %self.uid, ?job, error = &error as &dyn std::error::Error, "the runtime failed");
+                tracing::warn!(pod = %self.uid, ?job, error = in_words(&error), "the runtime failed");
             }
             Outcome::Forgotten(Ok(())) => {
                 self.parts.reporter.gone(&self.pod);
                 return false;
             }
             Outcome::Forgotten(Err(error)) => {
-                tracing::warn!(pod = %self.uid, error = &error as &dyn std::error::Error, "the pod cannot be removed");
+                tracing::warn!(pod = %self.uid, error = in_words(&error), "the pod cannot be removed");
             }
         }
         true

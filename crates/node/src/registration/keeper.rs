@@ -16,6 +16,7 @@ use super::machine::{Free, Machine};
 use super::object::{self, Settings};
 use crate::image::Images;
 use crate::runtime::Runtime;
+use crate::words::in_words;
 
 /// How often the machine is looked at: the kubelet's `nodeStatusUpdateFrequency`.
 const LOOK: Duration = Duration::from_secs(10);
@@ -123,7 +124,7 @@ impl Keeper {
             Ok(_) => self.told = Some((status, Instant::now())),
             Err(kube::Error::Api(gone)) if gone.code == 404 => self.register_again().await,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot tell the node's status");
+                tracing::warn!(error = in_words(&error), "cannot tell the node's status");
             }
         }
     }
@@ -134,7 +135,7 @@ impl Keeper {
         match register(&self.nodes, &self.settings, &self.machine).await {
             Ok(node) => self.uid = node.metadata.uid.unwrap_or_default(),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot register the node again");
+                tracing::warn!(error = in_words(&error), "cannot register the node again");
             }
         }
     }
@@ -155,7 +156,7 @@ impl Keeper {
             written => written,
         };
         if let Err(error) = written {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the node's lease");
+            tracing::warn!(error = in_words(&error), "cannot renew the node's lease");
         }
     }
 }

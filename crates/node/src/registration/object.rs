@@ -134,6 +134,11 @@ fn capacity(settings: &Settings, machine: &Machine) -> BTreeMap<String, u64> {
     capacity
 }
 
+/// What pods may use of the node, as its status says it.
+pub fn allocatable_of(settings: &Settings, machine: &Machine) -> BTreeMap<String, Quantity> {
+    quantities(&allocatable(settings, &capacity(settings, machine)))
+}
+
 /// What is left for pods: less what is reserved, what eviction begins at, and the memory that huge pages hold.
 fn allocatable(settings: &Settings, capacity: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let huge: u64 =

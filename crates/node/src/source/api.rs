@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{Origin, Update};
 use crate::container::PodUid;
 use crate::mirror::{self, Mirrors};
+use crate::words::in_words;
 
 /// Follows the pods of `node` until the manager is gone. Failures of the watch are tried again, with ever longer pauses.
 pub async fn run(client: kube::Client, node: &str, mirrors: &Mirrors, updates: mpsc::Sender<Update>) {
@@ -24,10 +25,7 @@ pub async fn run(client: kube::Client, node: &str, mirrors: &Mirrors, updates: m
             Ok(Some(event)) => event,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the pods of the node cannot be watched"
-                );
+                tracing::warn!(error = in_words(&error), "the pods of the node cannot be watched");
                 continue;
             }
         };

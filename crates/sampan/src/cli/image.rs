@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::Place;
 
 /// Where `hosts.toml` of registries are looked for.
-const HOSTS: &str = "/etc/sampan/certs.d";
+pub(super) const HOSTS: &str = "/etc/sampan/certs.d";
 
 /// `sampan image`.
 #[derive(Debug, Subcommand)]

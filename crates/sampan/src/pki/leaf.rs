@@ -26,6 +26,13 @@ pub(super) enum Subject<'a> {
     Server(&'a ServerNames),
     /// The administrator.
     Administrator,
+    /// The server of a node, under these names.
+    Node {
+        /// The node.
+        name: &'a str,
+        /// Where it is reached.
+        names: &'a ServerNames,
+    },
 }
 
 /// Reads `name.crt` and `name.key`, or makes them.
@@ -57,11 +64,12 @@ fn make(authority: &Authority, subject: &Subject<'_>, now: OffsetDateTime) -> Re
     match subject {
         Subject::Server(names) => {
             params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            for name in &names.dns {
-                params.subject_alt_names.push(SanType::DnsName(Ia5String::try_from(name.as_str())?));
-            }
-            params.subject_alt_names.extend(names.addresses.iter().map(|a| SanType::IpAddress(*a)));
+            serve_as(&mut params, names)?;
+        }
+        Subject::Node { name, names } => {
+            params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+            params.distinguished_name.push(DnType::CommonName, format!("system:node:{name}"));
+            serve_as(&mut params, names)?;
         }
         Subject::Administrator => {
             params.distinguished_name.push(DnType::OrganizationName, "system:masters");
@@ -75,6 +83,15 @@ fn make(authority: &Authority, subject: &Subject<'_>, now: OffsetDateTime) -> Re
     params.not_after = now + LIFETIME;
     let certificate = params.signed_by(&key, authority.issuer())?.pem();
     Ok(Pair { certificate, key: key.serialize_pem() })
+}
+
+fn serve_as(params: &mut CertificateParams, names: &ServerNames) -> Result<()> {
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    for name in &names.dns {
+        params.subject_alt_names.push(SanType::DnsName(Ia5String::try_from(name.as_str())?));
+    }
+    params.subject_alt_names.extend(names.addresses.iter().map(|a| SanType::IpAddress(*a)));
+    Ok(())
 }
 
 /// Whether a certificate is of this authority, belongs to its key, lives long enough and has the right names.
@@ -93,7 +110,7 @@ fn still_good(
         && parsed.validity().not_before.to_datetime() <= now
         && signed_by(&parsed, authority)
         && match subject {
-            Subject::Server(names) => ServerNames::of(&parsed) == **names,
+            Subject::Server(names) | Subject::Node { names, .. } => ServerNames::of(&parsed) == **names,
             Subject::Administrator => true,
         }
 }

@@ -36,6 +36,15 @@ impl ServerNames {
         names
     }
 
+    /// The names of a node: its own, and its addresses.
+    pub(crate) fn of_node(name: &str, addresses: &[IpAddr]) -> Self {
+        let mut names = Self::default();
+        names.add(name);
+        names.addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+        names.addresses.extend(addresses);
+        names
+    }
+
     fn add(&mut self, name: &str) {
         if let Ok(address) = name.parse() {
             self.addresses.insert(address);

@@ -21,6 +21,7 @@ fn of_file(uid: &str, name: &str) -> Arc<Pod> {
 struct Rig {
     runtime: Arc<Scripted>,
     reporter: Arc<Remembered>,
+    roster: Arc<Roster>,
     updates: mpsc::Sender<Update>,
 }
 
@@ -31,10 +32,12 @@ fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
         (pod.metadata.uid.as_deref() == Some("big"))
             .then(|| Failure { reason: "OutOfcpu".into(), message: format!("beside {}", others.len()) })
     });
-    let manager = Manager::new(parts::parts(&runtime, &reporter), Arc::default(), admission, origins);
+    let roster = Arc::new(Roster::new("/logs".into()));
+    let parts = parts::parts(&runtime, &reporter);
+    let manager = Manager::new(parts, Arc::default(), Arc::clone(&roster), admission, origins);
     let (updates, receiver) = source::channel();
     tokio::spawn(manager.run(receiver));
-    Rig { runtime, reporter, updates }
+    Rig { runtime, reporter, roster, updates }
 }
 
 impl Rig {

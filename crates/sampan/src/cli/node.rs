@@ -1,0 +1,112 @@
+//! What can be said of the node. Names and defaults are the kubelet's, where it has the flag.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use k8s_openapi::api::core::v1::Taint;
+
+/// The node that pods run on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Node")]
+pub(crate) struct NodeFlags {
+    /// Name of the node [default: the machine's host name]
+    #[arg(long = "hostname-override", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Address of the node [default: the one by which this machine reaches others]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) node_ip: Option<IpAddr>,
+    /// Port of the node's own API; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 10250)]
+    pub(crate) kubelet_port: u16,
+    /// Addresses of the cluster's DNS, which pods are told [default: the tenth of the service range]
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub(crate) cluster_dns: Vec<IpAddr>,
+    /// The cluster's domain, which pods are told
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Directory of the manifests of static pods
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pod_manifest_path: Option<PathBuf>,
+    /// The most pods
+    #[arg(long, value_name = "NUMBER", default_value_t = 110)]
+    pub(crate) max_pods: u32,
+    /// Labels of the node: `KEY=VALUE,...`
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = parse_label)]
+    pub(crate) node_labels: Vec<(String, String)>,
+    /// Taints that the node registers with: `KEY=VALUE:EFFECT,...`
+    #[arg(long, value_name = "TAINTS", value_delimiter = ',', value_parser = parse_taint)]
+    pub(crate) register_with_taints: Vec<Taint>,
+    /// Directory of REGISTRY/hosts.toml: mirrors, certificates, headers, as containerd has them
+    #[arg(long, value_name = "DIR", default_value = super::image::HOSTS)]
+    pub(crate) registry_config_dir: PathBuf,
+    /// How large a container's log may become before it is rotated
+    #[arg(long, value_name = "SIZE", default_value = "10Mi", value_parser = parse_size)]
+    pub(crate) container_log_max_size: u64,
+    /// How many log files a container may have
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub(crate) container_log_max_files: u32,
+}
+
+impl NodeFlags {
+    /// The labels; the last one of a name counts.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        self.node_labels.iter().cloned().collect()
+    }
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write a label as KEY=VALUE")?;
+    if key.is_empty() { Err("a label needs a key".into()) } else { Ok((key.into(), value.into())) }
+}
+
+/// `KEY=VALUE:EFFECT` or `KEY:EFFECT`.
+fn parse_taint(text: &str) -> Result<Taint, String> {
+    const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+    let (left, effect) = text.rsplit_once(':').ok_or("write a taint as KEY=VALUE:EFFECT")?;
+    if !EFFECTS.contains(&effect) {
+        return Err(format!("the effect of a taint is one of {}", EFFECTS.join(", ")));
+    }
+    let (key, value) =
+        left.split_once('=').map_or((left, None), |(key, value)| (key, Some(value.to_owned())));
+    if key.is_empty() {
+        return Err("a taint needs a key".into());
+    }
+    Ok(Taint { key: key.into(), value, effect: effect.into(), time_added: None })
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let quantity: sampan_model::Quantity = text.parse().map_err(|_| "write a size such as 10Mi")?;
+    u64::try_from(quantity.value()).map_err(|_| "write a size such as 10Mi".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taints_are_read_as_the_kubelet_reads_them() {
+        let rows = [
+            ("a=b:NoSchedule", Some(("a", Some("b"), "NoSchedule"))),
+            ("a:NoExecute", Some(("a", None, "NoExecute"))),
+            ("a=:NoExecute", Some(("a", Some(""), "NoExecute"))),
+            ("a=b", None),
+            ("a=b:Never", None),
+            (":NoSchedule", None),
+        ];
+        for (text, want) in rows {
+            let got = parse_taint(text).ok();
+            let got = got.as_ref().map(|t| (t.key.as_str(), t.value.as_deref(), t.effect.as_str()));
+            assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_and_sizes_are_read() {
+        assert_eq!(parse_label("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(parse_label("a").is_err() && parse_label("=b").is_err());
+        assert_eq!(parse_size("10Mi"), Ok(10 << 20));
+        assert!(parse_size("much").is_err() && parse_size("-1").is_err());
+    }
+}
