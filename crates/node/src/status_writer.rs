@@ -57,7 +57,8 @@ impl StatusWriter {
     }
 
     fn want(&self, pod: &Pod, change: impl FnOnce(&mut Wanted)) {
-        let Some(uid) = pod.metadata.uid.clone() else { return };
+        // Of what an earlier agent left half made not even the name may be known; the API knows nothing of it then.
+        let (Some(uid), Some(_)) = (pod.metadata.uid.clone(), &pod.metadata.name) else { return };
         let mut pods = self.0.pods.lock();
         if let Some(known) = pods.get(&uid) {
             known.send_modify(change);

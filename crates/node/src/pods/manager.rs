@@ -4,6 +4,7 @@
 //! every origin has said once what it wants.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,6 +178,9 @@ impl Manager {
             if config_hash(&pod).is_some() {
                 self.mirrors.forget(&pod);
             }
+            if self.parts.node.pods.join(uid.as_str()).exists() {
+                self.spawn(uid, Desired { pod, failure: None, removed: true }, Duration::ZERO);
+            }
         }
     }
 
@@ -219,15 +223,20 @@ impl Manager {
         self.entries.insert(uid.clone(), Entry { desired, handle, changes: 0 });
     }
 
-    /// Takes up the sandboxes that nobody wants: their pods went while the node was away.
+    /// Takes up what nobody wants, to end it: sandboxes whose pods went while the node was away, and directories of pods that had come no further than that.
     fn adopt(&mut self) {
-        for (uid, sandbox) in std::mem::take(&mut self.found) {
-            let metadata = ObjectMeta {
-                name: Some(sandbox.name),
-                namespace: Some(sandbox.namespace),
-                uid: Some(uid.to_string()),
-                ..ObjectMeta::default()
-            };
+        let mut left: BTreeMap<PodUid, (Option<String>, Option<String>)> = std::mem::take(&mut self.found)
+            .into_iter()
+            .map(|(uid, sandbox)| (uid, (Some(sandbox.name), Some(sandbox.namespace))))
+            .collect();
+        for uid in directories(&self.parts.node.pods) {
+            if !self.entries.contains_key(&uid) && !self.wanted.contains_key(&uid) {
+                left.entry(uid).or_default();
+            }
+        }
+        for (uid, (name, namespace)) in left {
+            let metadata =
+                ObjectMeta { name, namespace, uid: Some(uid.to_string()), ..ObjectMeta::default() };
             let pod = Arc::new(Pod { metadata, ..Pod::default() });
             self.spawn(&uid, Desired { pod, failure: None, removed: true }, Duration::ZERO);
         }
@@ -269,6 +278,12 @@ impl Manager {
             self.spawn(&uid, desired, REST);
         }
     }
+}
+
+/// The pods that have directories here.
+fn directories(pods: &Path) -> Vec<PodUid> {
+    let entries = std::fs::read_dir(pods).into_iter().flatten().flatten();
+    entries.filter_map(|entry| PodUid::new(entry.file_name().to_str()?)).collect()
 }
 
 fn uid(pod: &Pod) -> Option<PodUid> {

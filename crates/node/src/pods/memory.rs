@@ -90,8 +90,10 @@ pub struct Unhealthy {
 /// How far the volumes of a pod are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Volumes {
-    /// They are not there.
+    /// An earlier worker may have made them. Making and removing them go on where that one was.
     #[default]
+    Unknown,
+    /// They are not there.
     Absent,
     /// They cannot be had yet, and are tried again at that time.
     Failed(Problem),

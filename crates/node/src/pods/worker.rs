@@ -351,9 +351,9 @@ impl Worker {
             Action::RemoveContainer(id) => self.spawn(Job::Container(id.clone()), async move {
                 Outcome::Runtime(parts.runtime.remove_container(&id).await)
             }),
-            Action::Forget => self.spawn(Job::Sandbox, async move {
-                Outcome::Forgotten(parts.runtime.remove_sandbox(&uid).await)
-            }),
+            Action::Forget => {
+                self.spawn(Job::Sandbox, async move { Outcome::Forgotten(start::forget(&parts, &uid).await) })
+            }
         }
     }
 
@@ -435,7 +435,7 @@ impl Worker {
                 return false;
             }
             Outcome::Forgotten(Err(error)) => {
-                tracing::warn!(pod = %self.uid, error = in_words(&error), "the pod cannot be removed");
+                tracing::warn!(pod = %self.uid, error, "the pod cannot be removed");
             }
         }
         true

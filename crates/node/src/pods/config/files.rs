@@ -31,6 +31,16 @@ pub(crate) fn write(pod: &Pod, id: &ContainerId, pod_ips: &[IpAddr], node: &Node
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
 }
 
+/// Removes a pod's directory, of which only the file of hosts is left: whatever else is in it was forgotten by somebody, and is not ours to lose.
+pub(crate) fn remove(node: &NodeFacts, uid: &PodUid) -> io::Result<()> {
+    let absent = |outcome: io::Result<()>| match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    };
+    absent(fs::remove_file(hosts(node, uid)))?;
+    absent(fs::remove_dir(pod_directory(node, uid)))
+}
+
 fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
 }

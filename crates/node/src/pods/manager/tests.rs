@@ -2,6 +2,8 @@ use sampan_testkit::eventually;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::pods::parts::NodeFacts;
+use crate::server::Pods as _;
 use crate::source::{self, CONFIG_HASH, CONFIG_SOURCE};
 use crate::testing::{Remembered, Scripted, parts, sandbox};
 
@@ -26,6 +28,10 @@ struct Rig {
 }
 
 fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
+    rig_in(Path::new(""), sandboxes, origins)
+}
+
+fn rig_in(pods: &Path, sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
     let (runtime, reporter) = (Scripted::new([]), Arc::new(Remembered::default()));
     *runtime.sandboxes.lock() = sandboxes.iter().map(|uid| sandbox(uid)).collect();
     let admission: Admission = Box::new(|pod, others| {
@@ -33,7 +39,8 @@ fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
             .then(|| Failure { reason: "OutOfcpu".into(), message: format!("beside {}", others.len()) })
     });
     let roster = Arc::new(Roster::new("/logs".into()));
-    let parts = parts::parts(&runtime, &reporter);
+    let mut parts = parts::parts(&runtime, &reporter);
+    parts.node = Arc::new(NodeFacts { pods: pods.to_owned(), ..NodeFacts::default() });
     let manager = Manager::new(parts, Arc::default(), Arc::clone(&roster), admission, origins);
     let (updates, receiver) = source::channel();
     tokio::spawn(manager.run(receiver));
@@ -127,4 +134,40 @@ async fn a_change_of_the_runtime_wakes_its_worker_and_lagging_wakes_all() {
         rig.runtime.changes.send(PodUid::new("nobody").expect("a UID")).expect("the manager listens");
     }
     eventually("b is looked at", async || (looks("b") > before.1).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_without_a_sandbox_is_removed_unless_its_pod_is_wanted() {
+    let pods = tempfile::tempdir().expect("a directory");
+    for uid in ["left", "over", "wanted"] {
+        std::fs::create_dir(pods.path().join(uid)).expect("a directory");
+        std::fs::write(pods.path().join(uid).join("etc-hosts"), "").expect("a file");
+    }
+    let there = || {
+        let mut there: Vec<_> = directories(pods.path()).iter().map(ToString::to_string).collect();
+        there.sort();
+        there
+    };
+    let rig = rig_in(pods.path(), &[], &[Origin::Api]);
+    let mut over = Pod::clone(&ordinary("over"));
+    over.status = serde_json::from_value(json!({"phase": "Succeeded"})).expect("a status");
+    rig.send(Update::All(Origin::Api, vec![Arc::new(over), ordinary("wanted")])).await;
+    eventually("nothing is left", async || (there() == ["over", "wanted"]).then_some(())).await;
+    rig.send(Update::Remove(Origin::Api, PodUid::new("over").expect("a UID"))).await;
+    eventually("the pod that was over is gone", async || (there() == ["wanted"]).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_roster_has_the_pods_that_are_here_with_the_newest_status() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("a"), ordinary("b")])).await;
+    rig.has(&["a", "b"]).await;
+    let status = serde_json::from_value(json!({"phase": "Running"})).expect("a status");
+    rig.roster.told(&ordinary("a"), &status);
+    let found = rig.roster.find("default", "a").expect("a pod");
+    assert_eq!(found.pod.status.as_ref(), Some(&status));
+    assert_eq!(found.log_directory, Path::new("/logs/default_a_a"));
+    assert!(rig.roster.find("other", "a").is_none());
+    rig.send(Update::All(Origin::Api, vec![])).await;
+    eventually("nobody is here", async || rig.roster.list().is_empty().then_some(())).await;
 }

@@ -149,7 +149,7 @@ impl Life<'_> {
                 self.plan.wake(problem.retry_at);
                 ready = false;
             }
-            Volumes::Failed(_) | Volumes::Absent => {
+            Volumes::Failed(_) | Volumes::Absent | Volumes::Unknown => {
                 self.plan.act(Action::MountVolumes);
                 ready = false;
             }

@@ -192,6 +192,11 @@ fn containers_that_end_are_started_again_as_the_policy_says() {
         ("over with a failure", Case::new(one("Never")).exited("a", 0, 1), &["StopSandbox"]),
         ("over and down", Case::new(one("Never")).exited("a", 0, 1).down(), &["UnmountVolumes"]),
         (
+            "over, down, and taken up by another agent",
+            Case::new(one("Never")).exited("a", 0, 1).down().remembering(|m| *m = Memory::default()),
+            &["UnmountVolumes"],
+        ),
+        (
             "old starts go",
             Case::new(one("Always")).exited("a", 0, 1).exited("a", 1, 1).exited("a", 2, 1),
             &["start a 3", "remove a 0"],

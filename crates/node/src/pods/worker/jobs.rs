@@ -24,7 +24,7 @@ pub(super) enum Outcome {
     Sandbox(Result<(), String>),
     Started(Result<ContainerId, Failed>),
     Runtime(Result<(), runtime::Error>),
-    Forgotten(Result<(), runtime::Error>),
+    Forgotten(Result<(), String>),
 }
 
 impl Outcome {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use crate::container::ContainerId;
+use crate::container::{ContainerId, PodUid};
 use crate::environment::expand;
 use crate::image::{self, Image};
 use crate::pods::config::{self, pull_policy};
@@ -218,6 +218,13 @@ pub(super) async fn stop(
     let left =
         if with_hook && hook.is_some() && !grace.is_zero() { left.max(Duration::from_secs(2)) } else { left };
     parts.runtime.stop_container(id, left).await
+}
+
+/// Removes all that is left of a pod whose volumes are gone.
+pub(super) async fn forget(parts: &Parts, uid: &PodUid) -> Result<(), String> {
+    parts.runtime.remove_sandbox(uid).await.map_err(|error| in_words(&error))?;
+    config::files::remove(&parts.node, uid)
+        .map_err(|error| format!("cannot remove the directory of the pod: {error}"))
 }
 
 /// The last words of a container: its termination file, or the end of its log where the policy says so and it failed.
