@@ -12,6 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::leftovers;
+
 /// How long a start or an end may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,10 +65,25 @@ impl Cluster {
     /// The same, with further arguments.
     pub fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Self::start_in(dir, ["--no-node", "--no-controllers"].iter().chain(args))
+    }
+
+    /// Starts one with everything, the node included. Only root can, in a network of the test's own ([`crate::network`]).
+    pub fn start_whole(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        Self::start_in(dir, args)
+    }
+
+    fn start_in<'a>(dir: TempDir, args: impl IntoIterator<Item = &'a &'a str>) -> Self {
+        let args = args.into_iter().map(|&arg| arg.to_owned()).collect();
         let mut cluster = Self { dir, port: 0, ready_line: String::new(), args, process: None };
         cluster.restart().expect("the cluster starts");
         cluster
+    }
+
+    /// The directory of the node.
+    pub fn node_dir(&self) -> PathBuf {
+        self.dir.path().join("node")
     }
 
     /// Starts the cluster again, on the same directory and the same port.
@@ -131,10 +148,17 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.process = None;
+        leftovers::remove(&self.node_dir());
+    }
+}
+
 impl Process {
     fn spawn(dir: &Path, port: u16, args: &[String]) -> Result<Self> {
         let mut child = Command::new(binary())
-            .args(["up", "--no-node", "--no-controllers", "--data-dir"])
+            .args(["up", "--data-dir"])
             .arg(dir)
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(args)

@@ -4,6 +4,8 @@
 //! The binary is the one that cargo built beside the tests, or the one that `SAMPAN_BIN` names.
 
 pub mod cluster;
+pub mod leftovers;
+pub mod network;
 pub mod replay;
 pub mod tools;
 

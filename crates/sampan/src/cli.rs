@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use self::authentication::{Authentication, Oidc, RequestHeader, ServiceAccount, WebhookVersion};
-pub(crate) use self::node::NodeFlags;
+pub(crate) use self::node::{Node, NodeFlags};
 use crate::service_range::ServiceRange;
 
 /// Kubernetes in one binary.
@@ -31,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start everything in one process
     Up(Box<Up>),
+    /// Run the node of this machine in a cluster that is there
+    Node(Box<Node>),
     /// Print the kubeconfig of the cluster's administrator
     Kubeconfig(Kubeconfig),
     /// Load, pull, list and remove the images of the node

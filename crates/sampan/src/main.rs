@@ -6,6 +6,7 @@ mod data_dir;
 mod image;
 mod kubeconfig;
 mod logging;
+mod node;
 mod openapi;
 mod pki;
 mod private_file;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Up(options) => up::run(&options),
+        Command::Node(options) => node::join::run(&options),
         Command::Kubeconfig(options) => kubeconfig::print(&options),
         Command::Image(command) => image::run(&command),
         Command::Version => {

@@ -13,10 +13,9 @@ mod certificates;
 mod clients;
 mod encryption;
 mod flow_control;
-mod limits;
-mod node;
+pub(crate) mod limits;
 mod notices;
-mod signals;
+pub(crate) mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,8 +42,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{StoreKind, Up};
 use crate::data_dir::DataDir;
+use crate::node::certificate::Certificate;
 use crate::pki::{Pki, ServerNames};
-use crate::{kubeconfig, logging, openapi, private_file, tls, version};
+use crate::{kubeconfig, logging, node, openapi, private_file, tls, version};
+
+/// The group of all nodes.
+const NODES: &str = "system:nodes";
 
 /// Runs until a signal ends it.
 pub(crate) fn run(options: &Up) -> Result<()> {
@@ -164,10 +167,7 @@ async fn serve(
         metrics: registry,
     });
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
-    let node = match notices::runs_node(options) {
-        true => Some(node::prepare(options, dir, pki, &server, &hostname).await?),
-        false => None,
-    };
+    let node = if notices::runs_node(options) { Some(node(options, dir, pki, &server).await?) } else { None };
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
     let keeping = [
         tokio::spawn(sampan_builtins::flow_control::follow(server.clone())),
@@ -213,7 +213,7 @@ async fn serve(
             Err(error) => anyhow!(error).context("the listener has panicked"),
         }),
         never = certificates::follow(authentication.trusted, certificate, renew, &tls) => match never {},
-        error = node::run(node, pki, stop.clone()) => Some(error),
+        error = run_node(node, pki, stop.clone()) => Some(error),
     };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
@@ -228,6 +228,32 @@ async fn serve(
     }
     ended?;
     synced.await?
+}
+
+/// The node of this machine, whose client wraps the server itself.
+async fn node(options: &Up, dir: &DataDir, pki: &Pki, server: &Server) -> Result<Node> {
+    let identity = node::Identity::of(&options.node, Some(options.listen));
+    let authority = pki.authority().as_bytes();
+    let (certificate, tls) = Certificate::make(pki, &identity.name, &[identity.address], authority)?;
+    let client = clients::client(server, &format!("system:node:{}", identity.name), &[NODES], "node");
+    let cluster_dns = vec![options.service_cluster_ip_range.dns()];
+    let setup = node::Setup { flags: &options.node, dir, identity, client, tls, cluster_dns };
+    Ok(Node { config: node::prepare(setup).await?, certificate })
+}
+
+/// What an agent needs, and what keeps that good.
+struct Node {
+    config: sampan_node::agent::Config,
+    certificate: Certificate,
+}
+
+/// Runs the node, if there is one: it ends only by an error, which is returned.
+async fn run_node(node: Option<Node>, pki: &Pki, stop: CancellationToken) -> anyhow::Error {
+    let Some(Node { config, certificate }) = node else { return std::future::pending().await };
+    tokio::select! {
+        error = node::run(config, stop) => error,
+        never = certificate.keep(pki) => match never {},
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use k8s_openapi::api::core::v1::Taint;
 
+use super::Place;
+
 /// The node that pods run on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node")]
@@ -20,7 +22,7 @@ pub(crate) struct NodeFlags {
     /// Port of the node's own API; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 10250)]
     pub(crate) kubelet_port: u16,
-    /// Addresses of the cluster's DNS, which pods are told [default: the tenth of the service range]
+    /// Addresses of the cluster's DNS, which pods are told [default: the tenth of the service range, where that is known]
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub(crate) cluster_dns: Vec<IpAddr>,
     /// The cluster's domain, which pods are told
@@ -47,6 +49,30 @@ pub(crate) struct NodeFlags {
     /// How many log files a container may have
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     pub(crate) container_log_max_files: u32,
+}
+
+/// `sampan node`.
+#[derive(Debug, Args)]
+pub(crate) struct Node {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Kubeconfig of the node, whose user is `system:node:NAME`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: PathBuf,
+    /// Certificate that the node's own API shows [default: one of the node's own authority]
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub(crate) tls_private_key_file: Option<PathBuf>,
+    /// Authorities whose client certificates the node's own API believes [default: that of the kubeconfig]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca_file: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,sampan_node=debug`
+    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", hide_env_values = true)]
+    pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) flags: NodeFlags,
 }
 
 impl NodeFlags {

@@ -8,7 +8,7 @@ const OTHER_FILES: u64 = 256;
 
 /// Takes as many open files as the system allows, and says how many: each connection is one, and the usual first limit of 1024
 /// is kept low only for programs that call `select`.
-pub(super) fn raise_open_files() -> u64 {
+pub(crate) fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {

@@ -18,29 +18,32 @@ const INTERVAL: Duration = Duration::from_hours(12);
 /// A node's certificate.
 pub(crate) struct Certificate {
     node: String,
+    authorities: Vec<u8>,
     names: ServerNames,
     shown: String,
     current: watch::Sender<Arc<tls::ServerConfig>>,
 }
 
 impl Certificate {
-    /// Makes it, or reads the one that is there.
-    pub(super) fn make(
+    /// Makes it, or reads the one that is there. Clients are believed whose certificates these authorities (PEM) vouch for.
+    pub(crate) fn make(
         pki: &Pki,
         node: &str,
         addresses: &[IpAddr],
+        authorities: &[u8],
     ) -> Result<(Self, watch::Receiver<Arc<tls::ServerConfig>>)> {
         let names = ServerNames::of_node(node, addresses);
-        let (shown, config) = of(pki, node, &names)?;
+        let (shown, config) = of(pki, node, &names, authorities)?;
         let (current, newest) = watch::channel(config);
-        Ok((Self { node: node.to_owned(), names, shown, current }, newest))
+        let authorities = authorities.to_owned();
+        Ok((Self { node: node.to_owned(), authorities, names, shown, current }, newest))
     }
 
     /// Keeps it good, for as long as it is run.
     pub(crate) async fn keep(mut self, pki: &Pki) -> Infallible {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            match of(pki, &self.node, &self.names) {
+            match of(pki, &self.node, &self.names, &self.authorities) {
                 Ok((shown, config)) if shown != self.shown => {
                     self.shown = shown;
                     self.current.send_replace(config);
@@ -54,9 +57,14 @@ impl Certificate {
     }
 }
 
-fn of(pki: &Pki, node: &str, names: &ServerNames) -> Result<(String, Arc<tls::ServerConfig>)> {
+fn of(
+    pki: &Pki,
+    node: &str,
+    names: &ServerNames,
+    authorities: &[u8],
+) -> Result<(String, Arc<tls::ServerConfig>)> {
     let pair = pki.node(node, names, OffsetDateTime::now_utc())?;
-    let config = tls::config(pair.certificate.as_bytes(), pair.key.as_bytes(), pki.authority().as_bytes())
+    let config = tls::config(pair.certificate.as_bytes(), pair.key.as_bytes(), authorities)
         .context("the node cannot show its certificate")?;
     Ok((pair.certificate, config))
 }
