@@ -11,7 +11,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::objects::{Fetcher, Objects};
 use crate::pods::manager::{Admission, Manager};
 use crate::pods::parts::{NodeFacts, Parts, Reporter};
 use crate::pods::roster::Roster;
+use crate::pressure::{self, State, thresholds::Thresholds};
 use crate::probe::metrics::Metrics;
 use crate::registration::{self, Settings, machine::Machine, object};
 use crate::reporter::ApiReporter;
@@ -38,6 +39,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest pause between two registrations, as the kubelet's.
 const LONGEST_DELAY: Duration = Duration::from_secs(7);
 
+/// Evictions that may wait for the manager.
+const EVICTIONS: usize = 16;
+
 /// What an agent works with.
 pub struct Config {
     /// What is said of the node.
@@ -52,6 +56,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Directory of the manifests of static pods, if there is one.
     pub static_pods: Option<PathBuf>,
+    /// Below how much of something pods are evicted.
+    pub thresholds: Thresholds,
     /// Addresses of the cluster's DNS.
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's domain.
@@ -94,7 +100,9 @@ pub fn pods_directory(node: &Path) -> PathBuf {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let machine = Machine::read(&config.directory).map_err(Error::Machine)?;
     let facts = Arc::new(facts(&config, &machine));
-    let Config { settings, client, runtime, images, directory, static_pods, listener, tls, .. } = config;
+    let Config {
+        settings, client, runtime, images, directory, static_pods, thresholds, listener, tls, ..
+    } = config;
     let name: Arc<str> = settings.name.as_str().into();
     let mut metrics = Registry::default();
 
@@ -122,14 +130,32 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let origins: &[Origin] =
         if static_pods.is_some() { &[Origin::Api, Origin::Files] } else { &[Origin::Api] };
     let admission: Admission = Box::new(|_, _| None);
-    let manager = Manager::new(parts, Arc::clone(&mirrors), Arc::clone(&roster), admission, origins);
+    let manager = Manager::new(parts.clone(), Arc::clone(&mirrors), Arc::clone(&roster), admission, origins);
     let (updates, wanted) = source::channel();
+    let (evictions, evicted) = mpsc::channel(EVICTIONS);
+    let (state, pressure) = watch::channel(State::default());
+    let keeper = pressure::Keeper {
+        machine,
+        data: directory.clone(),
+        thresholds,
+        runtime: Arc::clone(&runtime),
+        images: Arc::clone(&images),
+        pods: roster.clone(),
+        reporter: Arc::clone(&parts.reporter),
+        node: Arc::clone(&parts.node),
+        evictions,
+        state,
+    };
 
     // None of these ends by itself.
     let mut tasks: JoinSet<Error> = JoinSet::new();
     tasks.spawn(async move {
-        manager.run(wanted).await;
+        manager.run(wanted, evicted).await;
         Error::Ended("manager")
+    });
+    tasks.spawn(async move {
+        keeper.run().await;
+        Error::Ended("keeper of the machine")
     });
     tasks.spawn(async move {
         event_writer.run().await;
@@ -174,7 +200,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     });
     let stopped = stop.clone();
     tasks.spawn(async move {
-        register(client, settings, directory, runtime, images, stopped).await;
+        let keep = || {
+            let (client, settings, directory) = (client.clone(), settings.clone(), directory.clone());
+            let (runtime, images) = (Arc::clone(&runtime), Arc::clone(&images));
+            registration::keep(
+                client,
+                settings,
+                directory,
+                runtime,
+                images,
+                pressure.clone(),
+                stopped.clone(),
+            )
+        };
+        register(keep, &stopped).await;
         Error::Ended("registration")
     });
 
@@ -192,26 +231,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
 }
 
 /// Registers the node, which may take more than one attempt, and keeps it up.
-async fn register(
-    client: kube::Client,
-    settings: Settings,
-    directory: PathBuf,
-    runtime: Arc<dyn Runtime>,
-    images: Arc<dyn Images>,
-    stop: CancellationToken,
-) {
+async fn register<F>(keep: impl Fn() -> F, stop: &CancellationToken)
+where
+    F: Future<Output = Result<(), registration::Error>>,
+{
     let mut delay = FIRST_DELAY;
     loop {
-        let kept = registration::keep(
-            client.clone(),
-            settings.clone(),
-            directory.clone(),
-            Arc::clone(&runtime),
-            Arc::clone(&images),
-            stop.clone(),
-        );
-        let Err(error) = kept.await else { return };
-        tracing::warn!(error = in_words(&error), node = settings.name, "the node is not registered");
+        let Err(error) = keep().await else { return };
+        tracing::warn!(error = in_words(&error), "the node is not registered");
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(delay) => delay = (delay * 2).min(LONGEST_DELAY),

@@ -40,6 +40,12 @@ pub trait Images: Send + Sync + 'static {
     /// Removes an image by its id, or one of its names.
     async fn remove(&self, reference: &str) -> Result<(), Error>;
 
+    /// Removes images that nothing uses while the disk is fuller than it should be, or that were not used for too long.
+    async fn collect(&self) -> Result<(), Error>;
+
+    /// Removes every image that nothing uses.
+    async fn collect_unused(&self) -> Result<(), Error>;
+
     /// The space images take.
     async fn disk_use(&self) -> Result<DiskUse, Error>;
 }

@@ -15,6 +15,7 @@ pub mod mirror;
 pub mod network;
 pub mod objects;
 pub mod pods;
+pub mod pressure;
 pub mod probe;
 pub mod registration;
 pub mod reporter;

@@ -5,6 +5,7 @@
 pub mod fake;
 pub mod native;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -67,6 +68,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// What a pod's containers use.
     async fn usage(&self, pod: &PodUid) -> Result<Usage, Error>;
 
+    /// Bytes that each container of a pod wrote into its root file system, by name. It may take as long as there are files.
+    async fn written(&self, pod: &PodUid) -> Result<BTreeMap<String, u64>, Error>;
+
     /// Tells that something about a pod changed. Whoever lags behind asks for the sandboxes.
     fn changes(&self) -> broadcast::Receiver<PodUid>;
 }
@@ -115,7 +119,7 @@ pub struct Container {
     /// What it does.
     pub state: State,
     /// The labels it was created with.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// The limits it has.
     pub resources: Resources,
 }

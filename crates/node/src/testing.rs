@@ -3,7 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod parts;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -153,6 +153,10 @@ impl Runtime for Scripted {
 
     async fn reopen_log(&self, _: &ContainerId) -> Result<(), Error> {
         Ok(())
+    }
+
+    async fn written(&self, _: &PodUid) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(BTreeMap::new())
     }
 
     async fn usage(&self, _: &PodUid) -> Result<Usage, Error> {

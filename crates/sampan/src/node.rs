@@ -97,6 +97,7 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         images: Arc::new(images),
         directory,
         static_pods: flags.pod_manifest_path.clone(),
+        thresholds: flags.eviction_hard.clone(),
         cluster_dns: if flags.cluster_dns.is_empty() { cluster_dns } else { flags.cluster_dns.clone() },
         cluster_domain: flags.cluster_domain.clone(),
         listener,

@@ -14,6 +14,7 @@ use super::store::layout::delete;
 use super::store::{ImageStore, Inner, layer};
 use super::{Defaults, Error};
 use crate::container::ContainerId;
+use crate::pressure::bytes_of;
 use crate::runtime::native::rootfs::RootFilesystems;
 use crate::words::in_words;
 
@@ -60,6 +61,11 @@ impl ImageStore {
 impl RootFilesystems for ImageStore {
     async fn mount(&self, image_id: &str, container: &ContainerId, target: &Path) -> Result<Defaults, Error> {
         Self::mount(self, image_id, container, target).await
+    }
+
+    async fn written(&self, container: &ContainerId) -> u64 {
+        let upper = Self::written(self, container);
+        self.blocking(move |_| Ok(bytes_of(&upper))).await.unwrap_or_default()
     }
 
     async fn unmount(&self, container: &ContainerId, target: &Path) {

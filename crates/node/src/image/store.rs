@@ -103,7 +103,7 @@ impl ImageStore {
     }
 
     /// Removes images while the disk is fuller than it should be.
-    pub async fn collect(&self, policy: Policy) -> Result<Plan, Error> {
+    pub async fn collect_by(&self, policy: Policy) -> Result<Plan, Error> {
         let disk = self.disk_use().await?;
         self.blocking(move |inner| {
             let plan = gc::plan(&inner.candidates()?, &policy, &disk, SystemTime::now());
@@ -117,7 +117,7 @@ impl ImageStore {
     }
 
     /// Removes every image that nothing uses, as the kubelet does under disk pressure. Says which.
-    pub async fn collect_unused(&self) -> Result<Vec<Digest>, Error> {
+    pub async fn remove_unused(&self) -> Result<Vec<Digest>, Error> {
         self.blocking(|inner| {
             let unused = gc::unused(&inner.candidates()?);
             inner.remove_unused(&unused)?;
@@ -182,6 +182,24 @@ impl Images for ImageStore {
         let query = Query::parse(reference)?;
         self.blocking(move |inner| inner.change(|index, in_use| index.remove(&query, in_use).map(|_| ())))
             .await
+    }
+
+    async fn collect(&self) -> Result<(), Error> {
+        let plan = self.collect_by(Policy::default()).await?;
+        if let Some(complaint) = plan.complaint() {
+            tracing::warn!("{complaint}");
+        }
+        for id in &plan.remove {
+            tracing::info!(%id, "an image was removed that nothing uses: the disk is too full");
+        }
+        Ok(())
+    }
+
+    async fn collect_unused(&self) -> Result<(), Error> {
+        for id in self.remove_unused().await? {
+            tracing::info!(%id, "an image was removed that nothing uses: the node is short of disk");
+        }
+        Ok(())
     }
 
     async fn disk_use(&self) -> Result<DiskUse, Error> {

@@ -13,12 +13,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
-use super::parts::Parts;
+use super::parts::{Kind, Parts};
 use super::plan::Failure;
 use super::roster::Roster;
 use super::worker::{self, Desired, Handle};
 use crate::container::PodUid;
 use crate::mirror::Mirrors;
+use crate::pressure::Eviction;
 use crate::runtime::Sandbox;
 use crate::source::{Origin, Update, config_hash};
 use crate::words::in_words;
@@ -83,7 +84,7 @@ impl Manager {
     }
 
     /// Runs until there is nobody any more who sends updates. Containers run on.
-    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) {
+    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>, mut evictions: mpsc::Receiver<Eviction>) {
         let mut changes = self.parts.runtime.changes();
         self.found = self.sandboxes().await.into_iter().map(|s| (s.uid.clone(), s)).collect();
         loop {
@@ -92,6 +93,7 @@ impl Manager {
                     Some(update) => self.take(update),
                     None => return,
                 },
+                Some(eviction) = evictions.recv() => self.evict(eviction),
                 change = changes.recv() => match change {
                     Ok(uid) => self.changed(&uid),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
@@ -184,6 +186,13 @@ impl Manager {
         }
     }
 
+    fn evict(&mut self, Eviction { uid, failure }: Eviction) {
+        if let Some(entry) = self.entries.get_mut(&uid) {
+            entry.desired.failure.get_or_insert(failure);
+            entry.handle.desired.send_replace(entry.desired.clone());
+        }
+    }
+
     /// Gives a wanted pod a worker, if it needs one now.
     fn start(&mut self, uid: &PodUid, pod: Arc<Pod>) {
         let has_sandbox = self.found.contains_key(uid);
@@ -209,6 +218,9 @@ impl Manager {
                 .collect();
             (self.admission)(&pod, &others)
         };
+        if let Some(failure) = &failure {
+            self.parts.reporter.event(&pod, None, Kind::Warning, &failure.reason, &failure.message);
+        }
         self.spawn(uid, Desired { pod, failure, removed: false }, Duration::ZERO);
     }
 

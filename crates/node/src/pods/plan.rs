@@ -49,6 +49,8 @@ pub struct Failure {
     pub reason: String,
     /// In a sentence.
     pub message: String,
+    /// How long it may take to end, if that differs from the pod's.
+    pub grace: Option<Duration>,
 }
 
 /// Something to be done.

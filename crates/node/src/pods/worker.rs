@@ -184,7 +184,8 @@ impl Worker {
 
     /// The pod is to go. A later reason shortens the time and adds the deletion; it never takes anything back.
     fn end(&mut self, failure: Option<Failure>, now: SystemTime) {
-        let grace = Duration::from_secs(u64::try_from(roles::grace_seconds(&self.pod)).unwrap_or_default());
+        let own = Duration::from_secs(u64::try_from(roles::grace_seconds(&self.pod)).unwrap_or_default());
+        let grace = failure.as_ref().and_then(|failure| failure.grace).unwrap_or(own);
         let deleted = failure.is_none();
         match &mut self.ending {
             Some(ending) => {

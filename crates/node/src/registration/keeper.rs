@@ -8,13 +8,15 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::lease;
-use super::machine::{Free, Machine};
+use super::machine::Machine;
 use super::object::{self, Settings};
 use crate::image::Images;
+use crate::pressure::State;
 use crate::runtime::Runtime;
 use crate::words::in_words;
 
@@ -35,7 +37,7 @@ pub enum Error {
     Api(#[from] kube::Error),
 }
 
-/// Registers the node and keeps its status and Lease up until `stop`. `data` is on the file system that pods use. It returns early only if the node cannot be registered
+/// Registers the node and keeps its status and Lease up until `stop`. `pressure` is what it is short of. `data` is on the file system that pods use. It returns early only if the node cannot be registered
 /// at all: later failures are logged, and tried again at the next turn.
 pub async fn keep(
     client: kube::Client,
@@ -43,6 +45,7 @@ pub async fn keep(
     data: PathBuf,
     runtime: Arc<dyn Runtime>,
     images: Arc<dyn Images>,
+    mut pressure: watch::Receiver<State>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let machine = Machine::read(&data)?;
@@ -50,7 +53,9 @@ pub async fn keep(
     let leases: Api<Lease> = Api::namespaced(client, lease::NAMESPACE);
     let node = register(&nodes, &settings, &machine).await?;
     let uid = node.metadata.uid.unwrap_or_default();
-    let mut keeper = Keeper { nodes, leases, settings, machine, data, runtime, images, uid, told: None };
+    let first = *pressure.borrow_and_update();
+    let mut keeper =
+        Keeper { nodes, leases, settings, machine, runtime, images, pressure: first, uid, told: None };
     keeper.tell(true).await;
     keeper.renew().await;
     let mut ticks = interval(LOOK.min(lease::PERIOD));
@@ -59,6 +64,13 @@ pub async fn keep(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
+            changed = pressure.changed() => {
+                // Whoever looks after the machine is gone, and so is the agent in a moment.
+                if changed.is_err() {
+                    return Ok(());
+                }
+                keeper.pressure = *pressure.borrow_and_update();
+            }
         }
         keeper.tell(false).await;
         keeper.renew().await;
@@ -86,26 +98,22 @@ struct Keeper {
     leases: Api<Lease>,
     settings: Settings,
     machine: Machine,
-    data: PathBuf,
     runtime: Arc<dyn Runtime>,
     images: Arc<dyn Images>,
+    pressure: State,
     uid: String,
     told: Option<(NodeStatus, Instant)>,
 }
 
 impl Keeper {
     async fn tell(&mut self, at_once: bool) {
-        let free = match Free::read(&self.data) {
-            Ok(free) => free,
-            Err(error) => return tracing::warn!(%error, "cannot read what is free on this machine"),
-        };
         let images = self.images.list().await.unwrap_or_default();
         let about = self.runtime.about();
         let told = self.told.as_ref().and_then(|(status, _)| status.conditions.clone()).unwrap_or_default();
         let status = object::status(object::View {
             settings: &self.settings,
             machine: &self.machine,
-            free,
+            pressure: self.pressure,
             runtime: &about,
             trouble: None,
             images: &images,

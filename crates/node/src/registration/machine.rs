@@ -47,6 +47,8 @@ pub struct Free {
     pub inodes_total: u64,
     /// Processes that may still be started.
     pub processes: u64,
+    /// How many there can be.
+    pub processes_total: u64,
 }
 
 impl Machine {
@@ -93,6 +95,7 @@ impl Free {
             inodes: disk.f_favail,
             inodes_total: disk.f_files,
             processes: most.saturating_sub(there.unwrap_or_default()),
+            processes_total: most,
         })
     }
 }

@@ -11,17 +11,17 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::machine::{Free, Machine};
+use super::machine::Machine;
 use crate::image::Image;
+use crate::pressure::State;
 use crate::runtime::About;
 use crate::status::time;
 
 /// The most images that are told, as the kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
-/// The kubelet's `evictionHard`: pressure begins below these.
+/// The kubelet's `evictionHard`: what pods are not to have.
 const LEAST_MEMORY_BYTES: u64 = 100 << 20;
 const LEAST_DISK_PERCENT: u64 = 10;
-const LEAST_INODES_PERCENT: u64 = 5;
 
 /// What is said of a node besides what the machine is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,8 +73,8 @@ pub struct View<'a> {
     pub settings: &'a Settings,
     /// What the machine is and has.
     pub machine: &'a Machine,
-    /// What of that is free.
-    pub free: Free,
+    /// What of that is short.
+    pub pressure: State,
     /// The runtime.
     pub runtime: &'a About,
     /// Why the node cannot run pods, if it cannot.
@@ -177,11 +177,7 @@ fn images(images: &[Image]) -> Vec<ContainerImage> {
 }
 
 fn conditions(view: View<'_>) -> Vec<NodeCondition> {
-    let (machine, free) = (view.machine, view.free);
-    let memory = free.memory_bytes < LEAST_MEMORY_BYTES;
-    let disk = free.disk_bytes < machine.disk_bytes / 100 * LEAST_DISK_PERCENT
-        || free.inodes < free.inodes_total / 100 * LEAST_INODES_PERCENT;
-    let pids = free.processes == 0;
+    let State { memory, disk, processes: pids } = view.pressure;
     let pressure = |kind: &str, under: bool, what: &str, yes: &str, no: &str| {
         let (status, reason, verb) =
             if under { ("True", yes, "has insufficient") } else { ("False", no, "has sufficient") };
@@ -256,11 +252,7 @@ mod tests {
         }
     }
 
-    fn free() -> Free {
-        Free { memory_bytes: 2 << 30, disk_bytes: 50 << 30, inodes: 90, inodes_total: 100, processes: 1000 }
-    }
-
-    fn told(free: Free, trouble: Option<&str>, told: &[NodeCondition], now: u64) -> NodeStatus {
+    fn told(pressure: State, trouble: Option<&str>, told: &[NodeCondition], now: u64) -> NodeStatus {
         let addresses = vec!["192.0.2.7".parse().expect("an address")];
         let settings =
             Settings { name: "n".into(), addresses, max_pods: 110, port: 10250, ..Settings::default() };
@@ -268,7 +260,7 @@ mod tests {
         status(View {
             settings: &settings,
             machine: &machine(),
-            free,
+            pressure,
             runtime: &runtime,
             trouble,
             images: &[],
@@ -284,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_node_says_what_the_machine_has_and_what_of_it_pods_may_use() {
-        let status = serde_json::to_value(told(free(), None, &[], 1)).expect("JSON");
+        let status = serde_json::to_value(told(State::default(), None, &[], 1)).expect("JSON");
         let capacity = json!({"cpu": "2", "memory": "4194304Ki", "ephemeral-storage": "104857600Ki", "pods": "110", "hugepages-2Mi": "67108864"});
         assert_eq!(status["capacity"], capacity);
         assert_eq!(status["allocatable"]["memory"], "4026368Ki", "less 100 Mi and the huge pages");
@@ -298,7 +290,7 @@ mod tests {
 
     #[test]
     fn pressure_and_trouble_are_told_in_the_kubelets_words() {
-        let well = told(free(), None, &[], 1);
+        let well = told(State::default(), None, &[], 1);
         for (kind, status, reason) in [
             ("Ready", "True", "KubeletReady"),
             ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
@@ -308,7 +300,8 @@ mod tests {
             let told = condition(&well, kind);
             assert_eq!((&told["status"], &told["reason"]), (&json!(status), &json!(reason)), "{kind}");
         }
-        let ill = told(Free { memory_bytes: 1, inodes: 1, ..free() }, Some("the runtime is down"), &[], 1);
+        let ill =
+            told(State { memory: true, disk: true, processes: false }, Some("the runtime is down"), &[], 1);
         assert_eq!(condition(&ill, "Ready")["message"], "the runtime is down");
         assert_eq!(condition(&ill, "MemoryPressure")["message"], "kubelet has insufficient memory available");
         assert_eq!(condition(&ill, "DiskPressure")["reason"], "KubeletHasDiskPressure");
@@ -316,13 +309,13 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_the_time_of_its_change() {
-        let first = told(free(), None, &[], 1);
+        let first = told(State::default(), None, &[], 1);
         let conditions = first.conditions.clone().expect("conditions");
-        let later = told(free(), None, &conditions, 60);
+        let later = told(State::default(), None, &conditions, 60);
         assert_eq!(condition(&later, "Ready")["lastTransitionTime"], "1970-01-01T00:00:01Z");
         assert_eq!(condition(&later, "Ready")["lastHeartbeatTime"], "1970-01-01T00:01:00Z");
         assert!(is_same(&first, &later));
-        let ill = told(free(), Some("no"), &conditions, 60);
+        let ill = told(State::default(), Some("no"), &conditions, 60);
         assert_eq!(condition(&ill, "Ready")["lastTransitionTime"], "1970-01-01T00:01:00Z");
         assert!(!is_same(&first, &ill));
     }

@@ -350,6 +350,10 @@ impl Runtime for Fake {
         }
     }
 
+    async fn written(&self, _: &PodUid) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(BTreeMap::new())
+    }
+
     async fn usage(&self, pod: &PodUid) -> Result<Usage, Error> {
         let pods = self.0.pods.lock();
         let pod = pods.get(pod).ok_or_else(|| Error::NotFound(pod.to_string()))?;

@@ -26,7 +26,7 @@ mod spec;
 mod terminal;
 mod user;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,6 +194,16 @@ impl Runtime for NativeRuntime {
         let pod = self.0.pod(pod)?;
         let shared = Arc::clone(&self.0);
         Ok(blocking(move || sandbox::usage(&shared, &pod)).await)
+    }
+
+    async fn written(&self, pod: &PodUid) -> Result<BTreeMap<String, u64>, Error> {
+        let containers: Vec<(String, u32)> = self.0.pod(pod)?.lock().containers.keys().cloned().collect();
+        let mut written = BTreeMap::new();
+        for (name, attempt) in containers {
+            let id = ContainerId { pod: pod.clone(), name, attempt };
+            *written.entry(id.name.clone()).or_default() += self.0.rootfs.written(&id).await;
+        }
+        Ok(written)
     }
 
     fn changes(&self) -> broadcast::Receiver<PodUid> {

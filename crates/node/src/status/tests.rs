@@ -314,8 +314,11 @@ fn a_condition_keeps_the_time_of_its_last_change_and_others_stay() {
 
 #[test]
 fn a_failure_of_the_pod_is_told_at_once() {
-    let failure =
-        Failure { reason: "Evicted".into(), message: "The node was low on resource: memory.".into() };
+    let failure = Failure {
+        reason: "Evicted".into(),
+        message: "The node was low on resource: memory.".into(),
+        grace: None,
+    };
     let case = Case::one("Always").running("a").ending(Some(failure));
     let status = case.status();
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));

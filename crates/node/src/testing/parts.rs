@@ -47,6 +47,14 @@ impl Images for Nothing {
         Ok(())
     }
 
+    async fn collect(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn collect_unused(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn disk_use(&self) -> Result<DiskUse, Error> {
         Err(Error::NotFound("a disk".into()))
     }

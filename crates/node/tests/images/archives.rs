@@ -70,7 +70,7 @@ async fn archives_of_either_form_are_loaded_under_their_names_as_root() {
         assert_eq!(images[0].id, built.config, "{name}");
         assert_eq!(images[0].tags, tags, "{name}");
         assert_eq!(store.store.list().await.unwrap(), images, "{name}");
-        store.store.collect(sampan_node::image::gc::Policy::default()).await.unwrap();
+        store.store.collect_by(sampan_node::image::gc::Policy::default()).await.unwrap();
         store.store.load(&file(&store, &archive), given, nobody()).await.unwrap();
         store.assert_clean();
         assert_eq!((store.count("blobs/sha256"), store.count("layers")), (2, 1), "{name}");
@@ -146,7 +146,7 @@ async fn an_image_that_unpacks_to_too_much_is_refused_and_leaves_nothing_as_root
     let store = Store::with(|options| options.limits = Limits { bytes: 10 << 20, ..Limits::default() });
     let error = store.store.load(&file(&store, &archive), None, nobody()).await.unwrap_err();
     assert!(error.to_string().contains("the layer unpacks to more than 10485760 bytes"), "{error}");
-    assert_eq!(store.store.collect_unused().await.unwrap(), []);
+    assert_eq!(store.store.remove_unused().await.unwrap(), []);
     assert_eq!(store.count("layers"), 0);
     assert_eq!(store.count("ingest"), 0);
 }

@@ -82,7 +82,7 @@ async fn an_image_is_pulled_from_a_public_registry_and_becomes_a_containers_root
     std::fs::write(target.join("written"), "by the container").unwrap();
     assert!(store.store.written(&id).join("written").exists());
     assert!(matches!(store.store.remove(&name).await, Err(Error::InUse(_))));
-    assert_eq!(store.store.collect_unused().await.unwrap(), []);
+    assert_eq!(store.store.remove_unused().await.unwrap(), []);
     assert_eq!(store.store.roots().await.unwrap(), ["0f1e_main_0"]);
     store.store.unmount(&id, &target).await.unwrap();
     store.store.unmount(&id, &target).await.unwrap();
@@ -352,7 +352,7 @@ async fn what_is_not_what_its_digest_says_is_refused_and_not_kept_as_root() {
     }
     assert_eq!(store.store.list().await.unwrap(), []);
     // What was good and is not needed goes with the next change.
-    store.store.collect_unused().await.unwrap();
+    store.store.remove_unused().await.unwrap();
     registry.push("good", "1", &build(5));
     store.store.pull(&registry.reference("good:1"), &[]).await.unwrap();
     assert_eq!((store.count("blobs/sha256"), store.count("layers")), (2, 1));

@@ -129,7 +129,7 @@ async fn what_a_crash_leaves_behind_is_resumed_or_deleted_as_root() {
     reopened.load(&archive(&store, "a"), None, nobody()).await.unwrap();
     assert_eq!(names(&reopened).await.len(), 2);
     // With a full disk nothing of it stays.
-    reopened.collect_unused().await.unwrap();
+    reopened.remove_unused().await.unwrap();
     store.assert_clean();
     assert_eq!((store.count("layers"), store.count("blobs/sha256")), (0, 0));
 }
@@ -157,8 +157,8 @@ async fn a_full_disk_loses_the_images_that_were_not_used_for_longest_as_root() {
     // Every disk is fuller than nothing: all that may go goes.
     let full = Policy { high_percent: 0, low_percent: 0, minimum_age: Duration::ZERO, ..Policy::default() };
     let young = Policy { minimum_age: Duration::from_hours(1), ..full };
-    assert_eq!(store.store.collect(young).await.unwrap().remove.len(), 0);
-    let plan = store.store.collect(full).await.unwrap();
+    assert_eq!(store.store.collect_by(young).await.unwrap().remove.len(), 0);
+    let plan = store.store.collect_by(full).await.unwrap();
     assert_eq!(plan.remove.len(), 2);
     assert!(
         plan.complaint()
@@ -166,6 +166,6 @@ async fn a_full_disk_loses_the_images_that_were_not_used_for_longest_as_root() {
     );
     assert_eq!(names(&store.store).await, ["docker.io/library/a:latest"]);
     store.store.unmount(&container("c"), &target).await.unwrap();
-    assert_eq!(store.store.collect_unused().await.unwrap().len(), 1);
+    assert_eq!(store.store.remove_unused().await.unwrap().len(), 1);
     assert_eq!((store.count("layers"), store.count("blobs/sha256")), (0, 0));
 }

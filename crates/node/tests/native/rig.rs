@@ -48,6 +48,10 @@ impl RootFilesystems for Overlays {
         })
     }
 
+    async fn written(&self, _: &ContainerId) -> u64 {
+        0
+    }
+
     async fn unmount(&self, _: &ContainerId, target: &Path) {
         let _ = rustix::mount::unmount(target, UnmountFlags::DETACH);
     }

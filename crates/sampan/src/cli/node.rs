@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use k8s_openapi::api::core::v1::Taint;
 
+use sampan_node::pressure::thresholds::Thresholds;
+
 use super::Place;
 
 /// The node that pods run on.
@@ -40,6 +42,13 @@ pub(crate) struct NodeFlags {
     /// Taints that the node registers with: `KEY=VALUE:EFFECT,...`
     #[arg(long, value_name = "TAINTS", value_delimiter = ',', value_parser = parse_taint)]
     pub(crate) register_with_taints: Vec<Taint>,
+    /// Below how much of something pods are evicted: `SIGNAL<AMOUNT,...`
+    #[arg(
+        long,
+        value_name = "THRESHOLDS",
+        default_value = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%"
+    )]
+    pub(crate) eviction_hard: Thresholds,
     /// Directory of REGISTRY/hosts.toml: mirrors, certificates, headers, as containerd has them
     #[arg(long, value_name = "DIR", default_value = super::image::HOSTS)]
     pub(crate) registry_config_dir: PathBuf,

@@ -25,6 +25,7 @@ struct Rig {
     reporter: Arc<Remembered>,
     roster: Arc<Roster>,
     updates: mpsc::Sender<Update>,
+    evictions: mpsc::Sender<Eviction>,
 }
 
 fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
@@ -35,16 +36,20 @@ fn rig_in(pods: &Path, sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
     let (runtime, reporter) = (Scripted::new([]), Arc::new(Remembered::default()));
     *runtime.sandboxes.lock() = sandboxes.iter().map(|uid| sandbox(uid)).collect();
     let admission: Admission = Box::new(|pod, others| {
-        (pod.metadata.uid.as_deref() == Some("big"))
-            .then(|| Failure { reason: "OutOfcpu".into(), message: format!("beside {}", others.len()) })
+        (pod.metadata.uid.as_deref() == Some("big")).then(|| Failure {
+            reason: "OutOfcpu".into(),
+            message: format!("beside {}", others.len()),
+            grace: None,
+        })
     });
     let roster = Arc::new(Roster::new("/logs".into()));
     let mut parts = parts::parts(&runtime, &reporter);
     parts.node = Arc::new(NodeFacts { pods: pods.to_owned(), ..NodeFacts::default() });
     let manager = Manager::new(parts, Arc::default(), Arc::clone(&roster), admission, origins);
     let (updates, receiver) = source::channel();
-    tokio::spawn(manager.run(receiver));
-    Rig { runtime, reporter, roster, updates }
+    let (evictions, evicted) = mpsc::channel(1);
+    tokio::spawn(manager.run(receiver, evicted));
+    Rig { runtime, reporter, roster, updates, evictions }
 }
 
 impl Rig {
@@ -170,4 +175,19 @@ async fn the_roster_has_the_pods_that_are_here_with_the_newest_status() {
     assert!(rig.roster.find("other", "a").is_none());
     rig.send(Update::All(Origin::Api, vec![])).await;
     eventually("nobody is here", async || rig.roster.list().is_empty().then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_evicted_ends_and_is_not_begun_again() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("a"), ordinary("b")])).await;
+    rig.has(&["a", "b"]).await;
+    let failure =
+        Failure { reason: "Evicted".into(), message: "no room".into(), grace: Some(Duration::ZERO) };
+    let eviction = Eviction { uid: PodUid::new("a").expect("a UID"), failure };
+    rig.evictions.send(eviction).await.expect("the manager listens");
+    eventually("its sandbox is down", async || {
+        rig.runtime.sandboxes.lock().iter().any(|s| s.uid.as_str() == "a" && !s.ready).then_some(())
+    })
+    .await;
 }

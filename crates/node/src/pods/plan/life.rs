@@ -40,6 +40,7 @@ fn past_deadline(view: View<'_>, spec: &PodSpec, plan: &mut Plan) -> bool {
     plan.failure = Some(Failure {
         reason: "DeadlineExceeded".into(),
         message: "Pod was active on the node longer than the specified deadline".into(),
+        grace: None,
     });
     true
 }

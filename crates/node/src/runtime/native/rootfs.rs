@@ -14,6 +14,9 @@ pub trait RootFilesystems: Send + Sync + 'static {
     /// What a container writes is its own. Repeated for a container, it does nothing more.
     async fn mount(&self, image_id: &str, container: &ContainerId, target: &Path) -> Result<Defaults, Error>;
 
+    /// Bytes that a container wrote.
+    async fn written(&self, container: &ContainerId) -> u64;
+
     /// Takes it away with what was written to it. It may be gone already.
     async fn unmount(&self, container: &ContainerId, target: &Path);
 }
