@@ -56,6 +56,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Directory of the manifests of static pods, if there is one.
     pub static_pods: Option<PathBuf>,
+    /// The most processes of a pod; `None` has no limit.
+    pub pod_pids_limit: Option<i64>,
     /// Below how much of something pods are evicted.
     pub thresholds: Thresholds,
     /// Addresses of the cluster's DNS.
@@ -256,6 +258,7 @@ fn facts(config: &Config, machine: &Machine) -> NodeFacts {
         cluster_domain: config.cluster_domain.clone(),
         logs: config.directory.join("logs"),
         pods: pods_directory(&config.directory),
+        pod_pids_limit: config.pod_pids_limit,
         memory_bytes: machine.memory_bytes,
     }
 }

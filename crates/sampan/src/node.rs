@@ -7,13 +7,15 @@ pub(crate) mod join;
 mod network;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use sampan_node::agent::{self, Config};
+use sampan_node::container::Resources;
 use sampan_node::image::store::{ImageStore, Options as ImageOptions};
-use sampan_node::registration::Settings;
+use sampan_node::registration::machine::Machine;
+use sampan_node::registration::{Settings, object};
 use sampan_node::runtime::native::{NativeRuntime, Options as RuntimeOptions};
 use sampan_node::server::tls::ServerConfig;
 use tokio::net::TcpListener;
@@ -76,6 +78,7 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         directory: directory.clone(),
         log_file_bytes: flags.container_log_max_size,
         log_files: flags.container_log_max_files,
+        limits: limits(&directory)?,
     };
     let runtime = NativeRuntime::open(runtime, Arc::new(images.clone()), network)
         .await
@@ -97,12 +100,21 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         images: Arc::new(images),
         directory,
         static_pods: flags.pod_manifest_path.clone(),
+        pod_pids_limit: (flags.pod_max_pids > 0).then_some(flags.pod_max_pids),
         thresholds: flags.eviction_hard.clone(),
         cluster_dns: if flags.cluster_dns.is_empty() { cluster_dns } else { flags.cluster_dns.clone() },
         cluster_domain: flags.cluster_domain.clone(),
         listener,
         tls,
     })
+}
+
+/// What all pods together may have: the memory that is not kept for the rest of the machine.
+fn limits(directory: &Path) -> Result<Resources> {
+    let machine = Machine::read(directory).context("cannot read what this machine has")?;
+    let allocatable = object::allocatable_of(&Settings::default(), &machine);
+    let memory = allocatable.get("memory").and_then(|text| text.0.parse::<sampan_model::Quantity>().ok());
+    Ok(Resources { memory_limit_bytes: memory.map(sampan_model::Quantity::value), ..Resources::default() })
 }
 
 /// Runs a node: it ends only by an error, which is returned.

@@ -51,6 +51,8 @@ pub struct NodeFacts {
     pub logs: PathBuf,
     /// Where pods' directories are.
     pub pods: PathBuf,
+    /// The most processes of a pod; `None` has no limit.
+    pub pod_pids_limit: Option<i64>,
     /// Memory of the machine, for `oom_score_adj`.
     pub memory_bytes: u64,
 }

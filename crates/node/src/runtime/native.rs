@@ -43,6 +43,8 @@ use super::{About, Duplex, Error, ExecConfig, Runtime, Sandbox, Session, Usage, 
 use crate::container::{ContainerConfig, ContainerId, PodUid, Resources, SandboxConfig};
 use crate::network::PodNetwork;
 
+/// The cgroup of all pods, in every hierarchy.
+const PODS: &str = "/kubepods";
 /// How many changes wait for whoever hears of them, before it has to ask for everything.
 const CHANGES: usize = 1024;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub log_file_bytes: u64,
     /// Most log files of one container.
     pub log_files: u32,
+    /// Limits of all pods together, so that the machine lives whatever they do.
+    pub limits: Resources,
 }
 
 /// The runtime. Clones are the same one.
@@ -82,6 +86,10 @@ impl NativeRuntime {
     ) -> Result<Self, Error> {
         let layout = Layout::look().map_err(failed("cannot look at the machine's cgroups"))?;
         let machine = Machine::look(&layout);
+        cgroup::create(&layout, PODS).map_err(failed("cannot make the cgroup of pods"))?;
+        for (file, error) in cgroup::limit(&layout, PODS, &options.limits, false) {
+            tracing::warn!(file = %file.display(), %error, "a limit of all pods together cannot be set");
+        }
         std::fs::create_dir_all(directories::pods(&options.directory))
             .map_err(failed("cannot make the directory of pods"))?;
         let (changes, _) = broadcast::channel(CHANGES);

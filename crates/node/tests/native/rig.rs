@@ -111,6 +111,7 @@ impl Place {
             directory: self.directory.clone(),
             log_file_bytes: 0,
             log_files: 5,
+            limits: Resources::default(),
         };
         change(&mut options);
         NativeRuntime::open(options, Arc::new(Overlays { images: self.images() }), Arc::new(Loopback)).await

@@ -42,6 +42,9 @@ pub(crate) struct NodeFlags {
     /// Taints that the node registers with: `KEY=VALUE:EFFECT,...`
     #[arg(long, value_name = "TAINTS", value_delimiter = ',', value_parser = parse_taint)]
     pub(crate) register_with_taints: Vec<Taint>,
+    /// The most processes of one pod; 0 or less has no limit
+    #[arg(long, value_name = "NUMBER", default_value_t = 4096, allow_negative_numbers = true)]
+    pub(crate) pod_max_pids: i64,
     /// Below how much of something pods are evicted: `SIGNAL<AMOUNT,...`
     #[arg(
         long,

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 use super::qos::Class;
 use super::{Error, dns, log_directory, resources};
-use crate::container::{Namespaces, PodUid, PortMapping, SandboxConfig};
+use crate::container::{Namespaces, PodUid, PortMapping, Resources, SandboxConfig};
 use crate::pods::parts::NodeFacts;
 
 /// The longest name of a host.
@@ -35,7 +35,7 @@ pub fn sandbox(pod: &Pod, node: &NodeFacts) -> Result<SandboxConfig, Error> {
         ports: if host_network { Vec::new() } else { ports(spec)? },
         dns: dns::of(pod, spec, node),
         cgroup_parent: Class::of(pod).cgroup(uid.as_str()),
-        resources: resources::of_pod(spec)?,
+        resources: Resources { pids_limit: node.pod_pids_limit, ..resources::of_pod(spec)? },
         log_directory: node.logs.join(log_directory(pod)),
         labels: BTreeMap::from([
             ("io.kubernetes.pod.name".to_owned(), name.clone()),
