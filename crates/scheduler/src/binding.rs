@@ -99,11 +99,8 @@ mod tests {
             if !condition.is_null() {
                 object["status"] = json!({"conditions": [condition]});
             }
-            condition_of(&pod(object))
+            condition(&pod(object), "Unschedulable", "m", Timestamp::UNIX_EPOCH)
         };
-        fn condition_of(pod: &PodInfo) -> Option<Value> {
-            condition(pod, "Unschedulable", "m", Timestamp::UNIX_EPOCH)
-        }
         let told = |status: &str, message: &str| json!({"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": message, "observedGeneration": 1});
         assert_eq!(with(told("False", "m")), None);
         let new = with(Value::Null).expect("there was none");

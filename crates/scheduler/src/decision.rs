@@ -43,7 +43,7 @@ pub(crate) struct How<'a> {
 }
 
 /// The node for a pod.
-pub(crate) fn decide(snapshot: &Snapshot, pod: &PodInfo, how: How<'_>) -> Result<Arc<str>, Unfit> {
+pub(crate) fn decide(snapshot: &Snapshot, pod: &PodInfo, how: &mut How<'_>) -> Result<Arc<str>, Unfit> {
     let fitting = match pod.demands.required.only() {
         Some(names) => named(snapshot, pod, &names)?,
         None => look(snapshot, pod, how.start, how.percentage)?,
@@ -93,6 +93,11 @@ fn look<'a>(
 }
 
 impl Unfit {
+    /// Whether there is no node at all.
+    pub(crate) fn is_without_nodes(&self) -> bool {
+        self.nodes == 0
+    }
+
     /// Whether the node takes the pod; if not, why is counted.
     fn accepts(&mut self, pod: &PodInfo, node: &NodeInfo) -> bool {
         let Some((_, reasons)) = filter::refusal(pod, node) else { return true };
@@ -143,8 +148,8 @@ mod tests {
     }
 
     fn decided(snapshot: &Snapshot, asking: Value) -> Result<String, String> {
-        let how = How { start: &mut 0, percentage: 0, pick: &mut |_| 0 };
-        decide(snapshot, &pod(asking), how).map(|n| n.to_string()).map_err(|e| e.to_string())
+        let mut how = How { start: &mut 0, percentage: 0, pick: &mut |_| 0 };
+        decide(snapshot, &pod(asking), &mut how).map(|n| n.to_string()).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -199,8 +204,8 @@ mod tests {
         snapshot.place(Arc::new(asking()), &"n0".into());
         let mut seen = Vec::new();
         for chance in 0..2 {
-            let how = How { start: &mut 0, percentage: 0, pick: &mut |_| chance };
-            seen.push(decide(&snapshot, &asking(), how).expect("a node").to_string());
+            let mut how = How { start: &mut 0, percentage: 0, pick: &mut |_| chance };
+            seen.push(decide(&snapshot, &asking(), &mut how).expect("a node").to_string());
         }
         assert_eq!(seen, ["n1", "n2"]);
     }
@@ -214,9 +219,9 @@ mod tests {
         }
         let snapshot = cluster(&vec![json!({}); 1000]);
         let mut start = 900;
-        let how = How { start: &mut start, percentage: 0, pick: &mut |_| 0 };
+        let mut how = How { start: &mut start, percentage: 0, pick: &mut |_| 0 };
         let asking = pod(json!({"spec": {"containers": []}}));
-        assert_eq!(decide(&snapshot, &asking, how).as_deref(), Ok("n900"));
+        assert_eq!(decide(&snapshot, &asking, &mut how).as_deref(), Ok("n900"));
         assert_eq!(start, 320);
     }
 }

@@ -45,6 +45,9 @@ mod tests {
     use super::*;
     use crate::testing::{node, pod};
 
+    /// A name, the pod, the node, the pods that are there, and the plugin that refuses with its reasons.
+    type Row<'a> = (&'a str, Value, Value, Vec<Value>, &'a [&'a str]);
+
     #[test]
     fn a_node_refuses_a_pod_in_upstreams_words() {
         let capacity = json!({"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi", "pods": "2", "example.org/card": "1"});
@@ -61,7 +64,7 @@ mod tests {
         let nothing = json!({"spec": {"containers": []}});
         let named = json!({"spec": {"containers": [], "nodeName": "n2"}});
         let tolerant = json!({"spec": {"containers": [], "tolerations": [{"operator": "Exists"}]}});
-        let rows: Vec<(&str, Value, Value, Vec<Value>, &[&str])> = vec![
+        let rows: Vec<Row> = vec![
             ("nothing is asked", nothing.clone(), plain.clone(), vec![], &[]),
             (
                 "another node is named",
@@ -170,7 +173,7 @@ mod tests {
             ),
         ];
         for (name, asking, object, there, expected) in rows {
-            let mut info = NodeInfo::new(node(object));
+            let mut info = NodeInfo { node: node(object), ..NodeInfo::default() };
             for (number, there) in there.into_iter().enumerate() {
                 let mut there = pod(there);
                 there.uid = number.to_string().into();
@@ -187,9 +190,12 @@ mod tests {
 
     #[test]
     fn a_node_that_is_over_full_takes_what_asks_for_nothing_of_it() {
-        let mut info = NodeInfo::new(node(
-            json!({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "9"}}}),
-        ));
+        let mut info = NodeInfo {
+            node: node(
+                json!({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "9"}}}),
+            ),
+            ..NodeInfo::default()
+        };
         let asks = |requests: Value| {
             pod(json!({"spec": {"containers": [{"name": "c", "resources": {"requests": requests}}]}}))
         };

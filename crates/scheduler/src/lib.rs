@@ -1,7 +1,7 @@
 //! The scheduler: finds a node for each pod that has none, and binds it. An ordinary client of the API; it knows nothing of the server, nor of what runs the pods.
 //!
-//! In the order in which a pod meets them: [`source`] (watches), [`queue`] (whose turn it is), [`snapshot`] (what nodes have and what is taken of it), [`filter`] (where it
-//! fits), [`score`] (where it fits best), [`binding`] (tells the API). [`state`] holds the first three together and does no I/O; [`run`] carries out what it says.
+//! In the order in which a pod meets them: `source` (watches), `queue` (whose turn it is), `snapshot` (what nodes have and what is taken of it), `filter` (where it
+//! fits), `score` (where it fits best), `binding` (tells the API). `state` holds queue and snapshot together and does no I/O; [`run`] carries out what it says.
 
 mod binding;
 mod decision;

@@ -61,10 +61,6 @@ pub(crate) struct NodeInfo {
 }
 
 impl NodeInfo {
-    pub(crate) fn new(node: Node) -> Self {
-        Self { node, ..Self::default() }
-    }
-
     /// A newer version of the node. Whether pods that did not fit may fit now.
     pub(crate) fn update(&mut self, node: Node) -> bool {
         let helps = node.may_help(&self.node);

@@ -26,6 +26,8 @@ pub(crate) struct Queued {
     pub(crate) pod: Arc<PodInfo>,
     /// Turns that found no node.
     failures: u32,
+    /// There was no node at all: whichever comes is news.
+    without_nodes: bool,
     /// Turns that ended with an error, one after the other.
     errors: u32,
     /// Not before this time is its next turn, while others wait.
@@ -78,7 +80,7 @@ impl Queue {
     /// A pod that came or changed.
     pub(crate) fn set(&mut self, pod: Arc<PodInfo>, now: Instant) {
         let Some((mut queued, place)) = self.take(&pod.uid) else {
-            return self.start(Queued { pod, failures: 0, errors: 0, until: now }, now);
+            return self.start(Queued { pod, failures: 0, errors: 0, without_nodes: false, until: now }, now);
         };
         let differs = pod.differs(&queued.pod);
         queued.pod = pod;
@@ -113,8 +115,9 @@ impl Queue {
         after_error.into_iter().chain(flush).min()
     }
 
-    /// A turn found no node: the pod waits for something to change.
-    pub(crate) fn unschedulable(&mut self, mut queued: Queued, now: Instant) {
+    /// A turn found no node, or there is none: the pod waits for something to change.
+    pub(crate) fn unschedulable(&mut self, mut queued: Queued, without_nodes: bool, now: Instant) {
+        queued.without_nodes = without_nodes;
         queued.failures = queued.failures.saturating_add(1);
         queued.errors = 0;
         queued.until = now + self.backoff(queued.failures);
@@ -130,7 +133,9 @@ impl Queue {
 
     /// Something changed: the unschedulable pods whom it may help have another turn. How many those are.
     pub(crate) fn retry(&mut self, now: Instant, helps: impl Fn(&PodInfo) -> bool) -> usize {
-        let helped = |(_, uid): &&(Instant, Uid)| self.pods.get(uid).is_some_and(|(q, _)| helps(&q.pod));
+        let helped = |(_, uid): &&(Instant, Uid)| {
+            self.pods.get(uid).is_some_and(|(q, _)| q.without_nodes || helps(&q.pod))
+        };
         let helped: Vec<Uid> = self.unschedulable.iter().filter(helped).map(|(_, uid)| uid.clone()).collect();
         for uid in &helped {
             if let Some((queued, _)) = self.take(uid) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Settings;
 use crate::binding;
 use crate::events::{Happening, Recorder};
-use crate::pod::{PodInfo, Uid};
+use crate::pod::PodInfo;
 use crate::source;
 use crate::state::{State, Turn, Update};
 
@@ -60,7 +60,7 @@ struct Scheduler {
     recorder: Recorder,
     updates: mpsc::Receiver<Update>,
     bindings: JoinSet<Bound>,
-    conditions: JoinSet<Uid>,
+    conditions: JoinSet<()>,
 }
 
 impl Scheduler {
@@ -143,10 +143,15 @@ impl Scheduler {
         };
         let (namespace, name) = (&pod.namespace, &pod.name);
         tracing::warn!(namespace, name, error = &error as &dyn std::error::Error, "a pod could not be bound");
-        self.state.unbound(&pod.uid, Instant::now());
-        // Of a pod that is gone nothing is told.
-        if !matches!(&error, kube::Error::Api(status) if status.code == 404) {
-            self.unscheduled(&pod, "error", "SchedulerError", format!("binding rejected: {error}"));
+        // Of a pod that is gone, or bound all the same, nothing is told.
+        let is_gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
+        if self.state.unbound(&pod.uid, Instant::now()) && !is_gone {
+            let why = match &error {
+                kube::Error::Api(status) => status.message.clone(),
+                other => other.to_string(),
+            };
+            let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {why}");
+            self.unscheduled(&pod, "error", "SchedulerError", message);
         }
     }
 
@@ -166,10 +171,6 @@ impl Scheduler {
             note: message.clone(),
         });
         let (client, pod) = (self.client.clone(), Arc::clone(pod));
-        self.conditions.spawn(async move {
-            let uid = Arc::clone(&pod.uid);
-            binding::unscheduled(client, pod, reason, &message).await;
-            uid
-        });
+        self.conditions.spawn(async move { binding::unscheduled(client, pod, reason, &message).await });
     }
 }

@@ -44,8 +44,7 @@ impl Snapshot {
             self.forget_images(before.keys());
             return self.nodes[at].update(node);
         }
-        let mut info = self.strays.remove(&name).unwrap_or_default();
-        info.node = node;
+        let info = NodeInfo { node, ..self.strays.remove(&name).unwrap_or_default() };
         self.index.insert(name, self.nodes.len());
         self.nodes.push(info);
         true
@@ -92,9 +91,7 @@ impl Snapshot {
         self.places.insert(Arc::clone(&pod.uid), Arc::clone(node));
         match self.index.get(node) {
             Some(at) => self.nodes[*at].add(pod),
-            None => {
-                self.strays.entry(Arc::clone(node)).or_insert_with(|| NodeInfo::new(Node::default())).add(pod)
-            }
+            None => self.strays.entry(Arc::clone(node)).or_default().add(pod),
         }
         freed
     }

@@ -42,7 +42,7 @@ pub(crate) async fn pods(client: kube::Client, updates: mpsc::Sender<Update>) {
         updates,
         PodInfo::new,
         Update::Pods,
-        Update::Pod,
+        |pod| Update::Pod(Box::new(pod)),
         gone,
     )
     .await;

@@ -22,7 +22,7 @@ pub(crate) enum Update {
     NodeGone(Arc<str>),
     /// All pods: others are gone.
     Pods(Vec<PodInfo>),
-    Pod(PodInfo),
+    Pod(Box<PodInfo>),
     PodGone(Uid),
 }
 
@@ -97,7 +97,7 @@ impl State {
                 }
                 self.pods_listed = true;
             }
-            Update::Pod(pod) => self.pod(pod, now),
+            Update::Pod(pod) => self.pod(*pod, now),
             Update::PodGone(uid) => self.gone(&uid, now),
         }
     }
@@ -109,14 +109,14 @@ impl State {
         }
         let queued = self.queue.pop(now)?;
         let pod = Arc::clone(&queued.pod);
-        let how = How { start: &mut self.start, percentage: self.percentage, pick };
-        let outcome = decide(&self.snapshot, &pod, how);
+        let mut how = How { start: &mut self.start, percentage: self.percentage, pick };
+        let outcome = decide(&self.snapshot, &pod, &mut how);
         match &outcome {
             Ok(node) => {
                 self.snapshot.place(Arc::new(PodInfo::clone(&pod).placed()), node);
                 self.assumed.insert(Arc::clone(&pod.uid), queued);
             }
-            Err(_) => self.queue.unschedulable(queued, now),
+            Err(unfit) => self.queue.unschedulable(queued, unfit.is_without_nodes(), now),
         }
         Some(Turn { pod, outcome })
     }

@@ -40,7 +40,7 @@ async fn errors_back_off_from_one_second_to_ten() {
         assert_eq!(next(&mut queue), None, "not at once");
         let wait = queue.next_wake().expect("a time") - Instant::now();
         assert_eq!(wait, Duration::from_secs(expected));
-        tokio::time::advance(wait - Duration::from_millis(1)).await;
+        tokio::time::advance(wait.saturating_sub(Duration::from_millis(1))).await;
         assert_eq!(next(&mut queue), None, "nor too early");
         tokio::time::advance(Duration::from_millis(1)).await;
     }
@@ -53,7 +53,7 @@ async fn a_pod_that_fits_nowhere_waits_for_what_may_help_it() {
     for name in ["a", "b"] {
         queue.set(pod(name, 0), Instant::now());
         let taken = queue.pop(Instant::now()).expect("its turn");
-        queue.unschedulable(taken, Instant::now());
+        queue.unschedulable(taken, false, Instant::now());
     }
     assert_eq!(next(&mut queue), None);
     tokio::time::advance(Duration::from_mins(1)).await;
@@ -69,7 +69,7 @@ async fn who_backs_off_lets_others_go_first_and_goes_when_there_are_none() {
     let mut queue = queue();
     queue.set(pod("a", 0), Instant::now());
     let taken = queue.pop(Instant::now()).expect("its turn");
-    queue.unschedulable(taken, Instant::now());
+    queue.unschedulable(taken, false, Instant::now());
     queue.retry(Instant::now(), |_| true);
     queue.set(pod("b", -1), Instant::now());
     assert_eq!(queue.lengths(), Lengths { active: 1, backing_off: 1, ..Lengths::default() });
@@ -82,7 +82,7 @@ async fn after_five_minutes_a_pod_is_tried_again_without_any_event() {
     let mut queue = queue();
     queue.set(pod("a", 0), Instant::now());
     let taken = queue.pop(Instant::now()).expect("its turn");
-    queue.unschedulable(taken, Instant::now());
+    queue.unschedulable(taken, false, Instant::now());
     assert_eq!(queue.next_wake(), Some(Instant::now() + Duration::from_mins(5)));
     tokio::time::advance(Duration::from_mins(5)).await;
     assert_eq!(next(&mut queue).as_deref(), Some("a"));
@@ -103,7 +103,7 @@ async fn a_change_of_the_pod_itself_is_a_reason_to_try_again() {
     assert_eq!(next(&mut queue), None, "it is gated");
     queue.set(version("a", "2", false), Instant::now());
     let taken = queue.pop(Instant::now()).expect("the gate is open");
-    queue.unschedulable(taken, Instant::now());
+    queue.unschedulable(taken, false, Instant::now());
     queue.set(version("b", "2", false), Instant::now());
     assert_eq!(next(&mut queue), None, "a label changes nothing");
     queue.set(version("b", "1", false), Instant::now());

@@ -17,7 +17,7 @@ fn info(name: &str, more: &Value, pods: &[Value]) -> NodeInfo {
             None => object[key] = value.clone(),
         }
     }
-    let mut info = NodeInfo::new(node(object));
+    let mut info = NodeInfo { node: node(object), ..NodeInfo::default() };
     for (number, there) in pods.iter().enumerate() {
         let mut there = pod(there.clone());
         there.uid = number.to_string().into();

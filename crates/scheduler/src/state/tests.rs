@@ -13,18 +13,18 @@ fn node(name: &str, cpu: &str) -> Node {
     )
 }
 
-fn pod(name: &str, more: Value) -> PodInfo {
+fn pod(name: &str, more: &Value) -> PodInfo {
     let mut object = json!({"metadata": {"name": name, "uid": name}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}});
     object["spec"].as_object_mut().expect("a spec").extend(more.as_object().expect("an object").clone());
     testing::pod(object)
 }
 
 fn free(name: &str) -> PodInfo {
-    pod(name, json!({}))
+    pod(name, &json!({}))
 }
 
 fn bound(name: &str, node: &str) -> PodInfo {
-    pod(name, json!({"nodeName": node}))
+    pod(name, &json!({"nodeName": node}))
 }
 
 /// What the next turns come to.
@@ -64,7 +64,7 @@ async fn each_change_that_may_help_gives_those_another_turn_whom_it_helps() {
             |s| {
                 let mut ended = bound("there", "n1");
                 ended.ended = true;
-                s.apply(Update::Pod(ended), Instant::now());
+                s.apply(Update::Pod(Box::new(ended)), Instant::now());
             },
             &["a to n1"],
         ),
@@ -77,7 +77,7 @@ async fn each_change_that_may_help_gives_those_another_turn_whom_it_helps() {
         ),
         ("the node grows", |s| s.apply(Update::Node(node("n1", "2")), Instant::now()), &["a to n1"]),
         ("the node says nothing new", |s| s.apply(Update::Node(node("n1", "1")), Instant::now()), &[]),
-        ("another pod comes", |s| s.apply(Update::Pod(bound("more", "n9")), Instant::now()), &[]),
+        ("another pod comes", |s| s.apply(Update::Pod(Box::new(bound("more", "n9"))), Instant::now()), &[]),
     ];
     for (name, change, expected) in rows {
         let mut state = state();
@@ -96,10 +96,10 @@ async fn a_place_is_taken_before_the_api_says_so() {
     state.apply(Update::Pods(vec![free("a"), free("b")]), Instant::now());
     assert_eq!(turns(&mut state), ["a to n1".to_owned(), full("b")]);
     // What was written to the pod meanwhile is no reason for another turn.
-    state.apply(Update::Pod(free("a")), Instant::now());
+    state.apply(Update::Pod(Box::new(free("a"))), Instant::now());
     state.apply(Update::Pods(vec![free("a"), free("b")]), Instant::now());
     assert_eq!(turns(&mut state), [""; 0]);
-    state.apply(Update::Pod(bound("a", "n1")), Instant::now());
+    state.apply(Update::Pod(Box::new(bound("a", "n1"))), Instant::now());
     assert!(!state.unbound("a", Instant::now()));
     assert_eq!(turns(&mut state), [""; 0], "whatever the binding's answer was, it is bound");
     state.apply(Update::PodGone("a".into()), Instant::now());
@@ -127,12 +127,12 @@ async fn pods_that_are_not_to_be_scheduled_here_are_left_alone() {
     ended.ended = true;
     let mut terminating = free("terminating");
     terminating.terminating = true;
-    let other = pod("other", json!({"schedulerName": "mine"}));
-    let gated = pod("gated", json!({"schedulingGates": [{"name": "g"}]}));
+    let other = pod("other", &json!({"schedulerName": "mine"}));
+    let gated = pod("gated", &json!({"schedulingGates": [{"name": "g"}]}));
     state.apply(Update::Pods(vec![ended, terminating, other, gated]), Instant::now());
     assert_eq!(turns(&mut state), [""; 0]);
     assert_eq!(state.lengths(), Lengths { gated: 1, ..Lengths::default() });
-    state.apply(Update::Pod(free("gated")), Instant::now());
+    state.apply(Update::Pod(Box::new(free("gated"))), Instant::now());
     assert_eq!(turns(&mut state), ["gated to n1"], "the gate is open");
 }
 
@@ -142,9 +142,9 @@ async fn a_node_that_is_gone_takes_nobody() {
     state.apply(Update::Nodes(vec![node("n1", "9"), node("n2", "9")]), Instant::now());
     state.apply(Update::Pods(vec![]), Instant::now());
     state.apply(Update::NodeGone("n1".into()), Instant::now());
-    state.apply(Update::Pod(free("a")), Instant::now());
+    state.apply(Update::Pod(Box::new(free("a"))), Instant::now());
     assert_eq!(turns(&mut state), ["a to n2"]);
     state.apply(Update::Nodes(vec![]), Instant::now());
-    state.apply(Update::Pod(free("b")), Instant::now());
+    state.apply(Update::Pod(Box::new(free("b"))), Instant::now());
     assert_eq!(turns(&mut state), ["b: no nodes available to schedule pods"]);
 }

@@ -25,8 +25,7 @@ fn scheduler(server: &TestServer) -> DropGuard {
 impl Cluster {
     async fn start() -> Self {
         let server = TestServer::start().await;
-        let _stop = scheduler(&server);
-        Self { server, _stop }
+        Self { _stop: scheduler(&server), server }
     }
 
     async fn node(&self, name: &str, cpu: &str) {
