@@ -99,7 +99,7 @@ mod tests {
             if !condition.is_null() {
                 object["status"] = json!({"conditions": [condition]});
             }
-            condition(&pod(object), "Unschedulable", "m", Timestamp::UNIX_EPOCH)
+            super::condition(&pod(object), "Unschedulable", "m", Timestamp::UNIX_EPOCH)
         };
         let told = |status: &str, message: &str| json!({"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": message, "observedGeneration": 1});
         assert_eq!(with(told("False", "m")), None);
