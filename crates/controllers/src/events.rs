@@ -100,7 +100,10 @@ impl Writer {
                         break;
                     }
                     Err(error) => {
-                        tracing::debug!(error = &error as &dyn std::error::Error, "an event could not be written");
+                        tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "an event could not be written"
+                        );
                         tokio::time::sleep(RETRY_AFTER).await;
                     }
                 }

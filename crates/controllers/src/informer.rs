@@ -20,7 +20,10 @@ use tokio::task::JoinSet;
 pub(crate) type ObjectKey = (String, String);
 
 /// What can be watched.
-pub(crate) trait Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static {}
+pub(crate) trait Object:
+    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+}
 
 impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Object for K {}
 
@@ -168,21 +171,29 @@ mod tests {
     use super::*;
 
     fn object(name: &str, value: &str) -> ConfigMap {
-        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "n"}, "data": {"k": value}})).expect("an object")
+        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "n"}, "data": {"k": value}}))
+            .expect("an object")
     }
 
     #[tokio::test]
     async fn a_handler_is_told_of_each_change_once_whenever_it_comes() {
         let informer = Informer::<ConfigMap>::new();
         let mut listed = HashSet::new();
-        for event in [Event::Init, Event::InitApply(object("a", "1")), Event::InitApply(object("b", "1")), Event::InitDone] {
+        for event in [
+            Event::Init,
+            Event::InitApply(object("a", "1")),
+            Event::InitApply(object("b", "1")),
+            Event::InitDone,
+        ] {
             informer.apply(event, &mut listed);
         }
         informer.synced().await;
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&told);
         informer.on_change(move |before, after| {
-            let value = |o: Option<&ConfigMap>| o.and_then(|o| o.data.as_ref()?.get("k").cloned()).unwrap_or_default();
+            let value = |o: Option<&ConfigMap>| {
+                o.and_then(|o| o.data.as_ref()?.get("k").cloned()).unwrap_or_default()
+            };
             let name = before.or(after).and_then(|o| o.metadata.name.clone()).unwrap_or_default();
             sink.lock().push(format!("{name}: {}-{}", value(before), value(after)));
         });

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::events::Recorder;
 use crate::informer::Informers;
 use crate::{
-    Metrics, Settings, node_lifecycle, pod_garbage_collector, root_ca_publisher, service_account, taint_eviction,
+    Metrics, Settings, node_lifecycle, pod_garbage_collector, root_ca_publisher, service_account,
+    taint_eviction,
 };
 
 /// Who asks the API.

@@ -79,7 +79,9 @@ async fn run(context: Context, root_ca: String, namespaces: Informer<Namespace>,
     let sink = queue.clone();
     maps.on_change(move |before, now| {
         if let Some(before) = before
-            && now.is_none_or(|now| now.data != before.data || now.metadata.annotations != before.metadata.annotations)
+            && now.is_none_or(|now| {
+                now.data != before.data || now.metadata.annotations != before.metadata.annotations
+            })
         {
             sink.add(before.metadata.namespace.clone().unwrap_or_default());
         }
@@ -123,7 +125,8 @@ mod tests {
     #[test]
     fn the_config_map_is_made_and_repaired() {
         let made = |data: Value, annotations: Value| -> ConfigMap {
-            let meta = json!({"name": NAME, "namespace": "n", "resourceVersion": "5", "annotations": annotations});
+            let meta =
+                json!({"name": NAME, "namespace": "n", "resourceVersion": "5", "annotations": annotations});
             serde_json::from_value(json!({"metadata": meta, "data": data})).expect("a config map")
         };
         let right = json!({KEY: "PEM"});
@@ -133,7 +136,12 @@ mod tests {
             ("missing", true, None, "create"),
             ("right", true, Some(made(right.clone(), described.clone())), "nothing"),
             ("other certificates", true, Some(made(json!({KEY: "OLD"}), described.clone())), "update"),
-            ("something else beside them", true, Some(made(json!({KEY: "PEM", "x": "y"}), described.clone())), "update"),
+            (
+                "something else beside them",
+                true,
+                Some(made(json!({KEY: "PEM", "x": "y"}), described.clone())),
+                "update",
+            ),
             ("no description", true, Some(made(right.clone(), json!({}))), "update"),
             ("wrong, but the namespace goes", false, Some(made(json!({}), json!({}))), "nothing"),
         ];
@@ -149,7 +157,11 @@ mod tests {
             };
             assert_eq!(what, expected, "{name}");
             if let Some(Write::Create(map) | Write::Update(map)) = write {
-                assert_eq!(plan("n", true, Some(&map), "PEM"), None, "{name}: then there is nothing left to do");
+                assert_eq!(
+                    plan("n", true, Some(&map), "PEM"),
+                    None,
+                    "{name}: then there is nothing left to do"
+                );
             }
         }
     }

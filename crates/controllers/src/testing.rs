@@ -49,7 +49,8 @@ pub(crate) struct Running {
 
 /// Runs these controllers (as `--controllers` names them) with upstream's settings but for `change`.
 pub(crate) fn run(server: &TestServer, controllers: &str, change: impl FnOnce(&mut Settings)) -> Running {
-    let mut settings = Settings { controllers: controllers.parse().expect("controllers"), ..Settings::default() };
+    let mut settings =
+        Settings { controllers: controllers.parse().expect("controllers"), ..Settings::default() };
     change(&mut settings);
     let server = server.clone();
     let clients = move |who: Identity| {

@@ -107,7 +107,12 @@ impl<K: Key> WorkQueue<K> {
                 self.0.metrics.reconciled(self.0.name, result.is_ok());
                 if let Err(error) = &result {
                     let controller = self.0.name;
-                    tracing::warn!(controller, ?key, error = error as &dyn std::error::Error, "cannot reconcile");
+                    tracing::warn!(
+                        controller,
+                        ?key,
+                        error = error as &dyn std::error::Error,
+                        "cannot reconcile"
+                    );
                 }
                 self.done(key, result.is_ok());
             }
