@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod authentication;
+mod controllers;
 pub(crate) mod image;
 mod node;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use self::authentication::{Authentication, Oidc, RequestHeader, ServiceAccount, WebhookVersion};
+pub(crate) use self::controllers::ControllerFlags;
 pub(crate) use self::node::{Node, NodeFlags};
 use crate::service_range::ServiceRange;
 
@@ -107,6 +109,8 @@ pub(crate) struct Up {
     pub(crate) audit: audit::AuditFlags,
     #[command(flatten)]
     pub(crate) authentication: Authentication,
+    #[command(flatten)]
+    pub(crate) controllers: ControllerFlags,
     #[command(flatten)]
     pub(crate) node: NodeFlags,
 }

@@ -16,6 +16,7 @@ mod flow_control;
 pub(crate) mod limits;
 mod notices;
 pub(crate) mod signals;
+mod workloads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -185,9 +186,11 @@ async fn serve(
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
     let connections = limits::connections(open_files);
+    let workloads = workloads::run(options, &server, &hostname, pki.authority(), stop.clone());
     let serving =
         sampan_apiserver::listener::serve(listener, Arc::clone(&tls), server, connections, stop.clone());
     let mut listening = tokio::spawn(serving);
+    let mut controlling = tokio::spawn(workloads);
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -214,6 +217,10 @@ async fn serve(
         }),
         never = certificates::follow(authentication.trusted, certificate, renew, &tls) => match never {},
         error = run_node(node, pki, stop.clone()) => Some(error),
+        ended = &mut controlling => Some(anyhow!(match ended {
+            Ok(()) => "the controllers have ended",
+            Err(_) => "a controller has panicked",
+        })),
     };
     tracing::info!("ending: connections are closed, then the store");
     stop.cancel();
