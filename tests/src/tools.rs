@@ -80,6 +80,14 @@ impl Kubectl {
         child.wait_with_output().expect("kubectl ends")
     }
 
+    /// Starts it, with pipes to its input and of its output.
+    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+        let mut command = Command::new(&self.path);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(&self.cache).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.spawn().expect("kubectl can be started")
+    }
+
     /// Runs it, and answers what it printed; panics when it fails.
     #[track_caller]
     pub fn apply(&self, args: &[&str], input: &str) -> String {

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod audit;
+pub mod backend;
 pub mod catalog;
 pub mod chain;
 pub mod discovery;

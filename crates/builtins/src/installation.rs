@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use sampan_apiserver::Resource;
+use sampan_apiserver::backend::Backend;
 use sampan_apiserver::chain::authorization::Authorizer;
 use sampan_auth::authentication::service_account::Issuer;
 use sampan_auth::authentication::token::Tokens;
@@ -21,6 +22,17 @@ pub struct Dependencies {
     pub tokens: Option<Arc<Tokens>>,
     /// Who makes the tokens of service accounts.
     pub issuer: Option<Arc<Issuer>>,
+    /// How nodes are reached, for logs, remote commands and proxies.
+    pub nodes: Option<Arc<Nodes>>,
+}
+
+/// How nodes are reached.
+#[derive(Debug)]
+pub struct Nodes {
+    /// What connects.
+    pub backend: Backend,
+    /// Types of node addresses, the preferred one first (`--kubelet-preferred-address-types`).
+    pub address_types: Vec<String>,
 }
 
 /// Fills the free places of `resources`.

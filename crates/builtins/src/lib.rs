@@ -25,6 +25,6 @@ mod types;
 mod virtuals;
 
 pub use descriptions::descriptions;
-pub use installation::{Dependencies, install};
+pub use installation::{Dependencies, Nodes, install};
 pub use resources::{resources, schema_name};
 pub use types::types;

@@ -16,7 +16,7 @@ use sampan_model::{Status, Value};
 pub(crate) use binding::Binding;
 pub(crate) use scale::label_selector;
 
-use crate::{Dependencies, strategy};
+use crate::{Dependencies, Nodes, strategy};
 
 /// The behaviour of a subresource of `parent`.
 pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
@@ -28,9 +28,17 @@ pub(crate) fn behaviour(parent: &Resource, name: &str) -> Behaviour {
         (_, "binding") => Behaviour::Action(Arc::new(Binding)),
         (_, "eviction") => Behaviour::Action(Arc::new(eviction::Eviction)),
         (_, "token") => Behaviour::Action(Arc::new(token::Token(None))),
-        (_, "log") => Behaviour::Connect(Arc::new(connect::Log)),
-        (resource, "proxy") => Behaviour::Connect(Arc::new(connect::Proxy::of(resource))),
-        (_, other) => Behaviour::Connect(Arc::new(connect::Stream::named(other))),
+        (resource, other) => connection(resource, other, None),
+    }
+}
+
+/// The behaviour of a subresource that connects to nodes, or to what runs on them.
+fn connection(resource: &str, name: &str, nodes: Option<&Arc<Nodes>>) -> Behaviour {
+    let nodes = nodes.cloned();
+    match name {
+        "log" => Behaviour::Connect(Arc::new(connect::Log(nodes))),
+        "proxy" => Behaviour::Connect(Arc::new(connect::Proxy::of(resource, nodes))),
+        other => Behaviour::Connect(Arc::new(connect::Stream::named(other, nodes))),
     }
 }
 
@@ -40,6 +48,9 @@ pub(crate) fn installed(resource: &str, name: &str, dependencies: &Dependencies)
         ("serviceaccounts", "token") => {
             let issuer = Arc::clone(dependencies.issuer.as_ref()?);
             Some(Behaviour::Action(Arc::new(token::Token(Some(issuer)))))
+        }
+        (_, "log" | "proxy" | "exec" | "attach" | "portforward") => {
+            Some(connection(resource, name, Some(dependencies.nodes.as_ref()?)))
         }
         _ => None,
     }

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod authentication;
 mod controllers;
 pub(crate) mod image;
+mod kubelet;
 mod node;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 pub(crate) use self::authentication::{Authentication, Oidc, RequestHeader, ServiceAccount, WebhookVersion};
 pub(crate) use self::controllers::ControllerFlags;
+pub(crate) use self::kubelet::Kubelet as KubeletFlags;
 pub(crate) use self::node::{Node, NodeFlags};
 use crate::service_range::ServiceRange;
 
@@ -113,6 +115,8 @@ pub(crate) struct Up {
     pub(crate) controllers: ControllerFlags,
     #[command(flatten)]
     pub(crate) node: NodeFlags,
+    #[command(flatten)]
+    pub(crate) kubelet: KubeletFlags,
 }
 
 /// What is admitted.

@@ -1,7 +1,8 @@
 //! The cluster's certificates and keys: made at the first start, read at every further one.
 //!
 //! `ca.crt` and `ca.key` are the authority; `apiserver.*` is what the server shows, `admin.*` whom the
-//! administrator's kubeconfig speaks for, `kubelet.*` what the node shows; `sa.key` and `sa.pub` sign the tokens of service accounts.
+//! administrator's kubeconfig speaks for, `apiserver-kubelet-client.*` what the server shows to nodes, `kubelet.*` what the node shows;
+//! `sa.key` and `sa.pub` sign the tokens of service accounts.
 //! The keys of certificates are ECDSA P-256: making an RSA key would take longer than the whole start.
 
 pub(crate) mod account_key;
@@ -34,6 +35,8 @@ pub(crate) struct Pki {
     authority: Authority,
     /// Whom the administrator's kubeconfig speaks for.
     pub(crate) admin: Pair,
+    /// What the API server shows to nodes.
+    pub(crate) kubelet_client: Pair,
 }
 
 impl Pki {
@@ -42,7 +45,9 @@ impl Pki {
         private_file::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let authority = Authority::open(dir, now)?;
         let admin = leaf::open(dir, "admin", &authority, &leaf::Subject::Administrator, now)?;
-        Ok(Self { dir: dir.to_owned(), authority, admin })
+        let name = "apiserver-kubelet-client";
+        let kubelet_client = leaf::open(dir, name, &authority, &leaf::Subject::KubeletClient, now)?;
+        Ok(Self { dir: dir.to_owned(), authority, admin, kubelet_client })
     }
 
     /// The certificate of the server, valid for `names`; a new one when the old one expires soon or has other names.

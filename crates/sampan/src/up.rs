@@ -14,6 +14,7 @@ mod clients;
 mod encryption;
 mod flow_control;
 pub(crate) mod limits;
+mod nodes;
 mod notices;
 pub(crate) mod signals;
 mod workloads;
@@ -146,6 +147,7 @@ async fn serve(
         authorizer: Some(Arc::clone(&authorization.authorizer)),
         tokens: Some(authentication.tokens),
         issuer: Some(authentication.issuer),
+        nodes: Some(nodes::of(&options.kubelet, pki, &mut registry)?),
     };
     sampan_builtins::install(&mut resources, &dependencies);
     let audit = audit::of(&options.audit)?;

@@ -80,6 +80,7 @@ impl TestServer {
             authorizer: Some(Arc::clone(&authorizer)),
             tokens: Some(Arc::clone(&credentials.tokens)),
             issuer: Some(credentials.issuer),
+            nodes: None,
         };
         let claims = sampan_builtins::admission::claim_status(Arc::clone(&authorizer));
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));

@@ -30,8 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sampan-testkit", &["sampan-builtins"]),
-    // The end-to-end tests know the binary only.
-    ("sampan-tests", &[]),
+    // The end-to-end tests know the binary, and put a node with a runtime of their own behind it.
+    ("sampan-tests", &["sampan-node"]),
     ("xtask", &[]),
 ];
 

@@ -1,56 +1,47 @@
-//! Connections to nodes: logs, exec, attach, port-forward, proxies. What the API server itself can answer is
-//! answered here, in upstream's order; 501 is what the layer that reaches nodes will answer instead.
+//! Connections by way of an object: logs, exec, attach, port-forward, proxies.
+//!
+//! Where each leads is found here, in upstream's order and words; [`sampan_apiserver::backend`] connects. Without one (a server that
+//! reaches no nodes) the answer is 501.
+
+mod log;
+mod node;
+mod proxy;
+mod service;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use sampan_apiserver::http_io::respond::{self, Answer};
+use sampan_apiserver::backend::{Location, Scheme};
+use sampan_apiserver::http_io::respond::Answer;
 use sampan_apiserver::subresource::{Connect, Connection, Parent};
-use sampan_model::field_error::go_quote;
 use sampan_model::meta::ObjectMeta;
-use sampan_model::{GroupResource, Status, Value};
+use sampan_model::{Status, Value};
 
 use super::connect_options;
+use crate::Nodes;
+pub(super) use log::Log;
+pub(super) use proxy::Proxy;
 
-/// `pods/log`.
-#[derive(Debug)]
-pub(super) struct Log;
-
-#[async_trait]
-impl Connect for Log {
-    fn options(&self, query: &str, _path: &str) -> Result<Value, Status> {
-        connect_options::read("PodLogOptions", query, None)
-    }
-
-    fn is_admitted(&self) -> bool {
-        false
-    }
-
-    async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status> {
-        let pod = parent.get().await?;
-        check_container(&pod, connection.options.str_at(&["container"]))?;
-        if pod.str_at(&["spec", "nodeName"]).is_empty() {
-            return Ok(respond::bytes(204, "text/plain", ""));
-        }
-        Err(Status::not_implemented("logs need a connection to nodes, which this server does not have yet"))
-    }
-}
+/// How nodes are reached, if they are.
+pub(super) type Reach = Option<Arc<Nodes>>;
 
 fn names(pod: &Value, field: &str) -> Vec<String> {
     pod.array_at(&["spec", field]).iter().map(|c| c.str_at(&["name"]).to_owned()).collect()
 }
 
-/// The container whose log is asked for must be there, and be named when there are several.
-fn check_container(pod: &Value, asked: &str) -> Result<(), Status> {
-    let (containers, init) = (names(pod, "containers"), names(pod, "initContainers"));
+/// The container that is asked for: it must be there, and be named when there are several.
+fn container_of(pod: &Value, asked: &str) -> Result<String, Status> {
+    let (mut containers, init) = (names(pod, "containers"), names(pod, "initContainers"));
     let name = pod.name();
     if !asked.is_empty() {
         let ephemeral = names(pod, "ephemeralContainers");
         if [&containers, &init, &ephemeral].into_iter().any(|list| list.iter().any(|c| c == asked)) {
-            return Ok(());
+            return Ok(asked.to_owned());
         }
         return Err(Status::bad_request(format!("container {asked} is not valid for pod {name}")));
     }
     let choice = match (containers.len(), init.len()) {
-        (1, _) => return Ok(()),
+        (1, _) => return Ok(containers.remove(0)),
         (0, _) => String::new(),
         (_, 0) => format!(", choose one of: [{}]", containers.join(" ")),
         _ => format!(
@@ -67,18 +58,21 @@ fn check_container(pod: &Value, asked: &str) -> Result<(), Status> {
 pub(super) struct Stream {
     name: String,
     kind: &'static str,
+    /// What the kubelet calls it.
+    path: &'static str,
     of_container: bool,
+    reach: Reach,
 }
 
 impl Stream {
     /// The subresource of that name.
-    pub(super) fn named(name: &str) -> Self {
-        let (kind, of_container) = match name {
-            "attach" => ("PodAttachOptions", true),
-            "portforward" => ("PodPortForwardOptions", false),
-            _ => ("PodExecOptions", true),
+    pub(super) fn named(name: &str, reach: Reach) -> Self {
+        let (kind, path, of_container) = match name {
+            "attach" => ("PodAttachOptions", "attach", true),
+            "portforward" => ("PodPortForwardOptions", "portForward", false),
+            _ => ("PodExecOptions", "exec", true),
         };
-        Self { name: name.to_owned(), kind, of_container }
+        Self { name: name.to_owned(), kind, path, of_container, reach }
     }
 }
 
@@ -94,97 +88,47 @@ impl Connect for Stream {
 
     async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status> {
         let pod = parent.get().await?;
+        let mut path = format!("/{}/{}/{}", self.path, pod.namespace(), pod.name());
         if self.of_container {
-            check_container(&pod, connection.options.str_at(&["container"]))?;
+            path.push('/');
+            path.push_str(&container_of(&pod, connection.options.str_at(&["container"]))?);
         }
-        if pod.str_at(&["spec", "nodeName"]).is_empty() {
+        let node = pod.str_at(&["spec", "nodeName"]);
+        if node.is_empty() {
             return Err(Status::bad_request(format!("pod {} does not have a host assigned", pod.name())));
         }
-        Err(unreachable(&self.name))
+        let Some(reach) = &self.reach else { return Err(unreachable(&self.name)) };
+        let node = node::of(parent, node, &reach.address_types)?;
+        let query = stream_query(&connection.options);
+        let location = Location { scheme: Scheme::Node, host: node.host, port: node.port, path, query };
+        reach.backend.upgrade(&location, connection.parts).await
     }
 }
 
-/// `nodes/proxy`, `pods/proxy`, `services/proxy`.
-#[derive(Debug)]
-pub(super) struct Proxy {
-    resource: String,
-    kind: &'static str,
-}
-
-impl Proxy {
-    /// That of a resource.
-    pub(super) fn of(resource: &str) -> Self {
-        let kind = match resource {
-            "nodes" => "NodeProxyOptions",
-            "services" => "ServiceProxyOptions",
-            _ => "PodProxyOptions",
-        };
-        Self { resource: resource.to_owned(), kind }
-    }
-}
-
-/// The name in `scheme:name:port`, `name:port` or `name` (upstream's `SplitSchemeNamePort`).
-fn name_in(text: &str) -> Option<&str> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let name = match parts.as_slice() {
-        [name] | [name, _] => name,
-        ["" | "http" | "https", name, _] => name,
-        _ => return None,
-    };
-    (!name.is_empty()).then_some(name)
-}
-
-#[async_trait]
-impl Connect for Proxy {
-    fn options(&self, query: &str, path: &str) -> Result<Value, Status> {
-        connect_options::read(self.kind, query, Some(path))
-    }
-
-    fn takes_path(&self) -> bool {
-        true
-    }
-
-    async fn connect(&self, parent: &dyn Parent, _connection: Connection<'_>) -> Result<Answer, Status> {
-        let (namespace, asked) = parent.place();
-        let Some(name) = name_in(asked) else {
-            let kind = self.resource.trim_end_matches('s');
-            return Err(Status::bad_request(format!("invalid {kind} request {}", go_quote(asked))));
-        };
-        let resource = GroupResource::new("", self.resource.as_str());
-        if parent.find(&resource, namespace, name).is_none() {
-            return Err(Status::not_found(&resource, name));
+/// The options of a stream as the kubelet reads them.
+fn stream_query(options: &Value) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (field, name) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
+        if options.get(field).and_then(Value::as_bool).unwrap_or(false) {
+            query.append_pair(name, "1");
         }
-        Err(unreachable("proxy"))
     }
+    for word in options.array_at(&["command"]) {
+        query.append_pair("command", word.as_str().unwrap_or_default());
+    }
+    for port in options.array_at(&["ports"]) {
+        query.append_pair("port", &port.as_i64().unwrap_or_default().to_string());
+    }
+    query.finish()
 }
 
 fn unreachable(name: &str) -> Status {
-    Status::not_implemented(format!(
-        "{name} needs a connection to nodes, which this server does not have yet"
-    ))
+    Status::not_implemented(format!("{name} needs a connection to nodes, which this server does not have"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_proxied_name_may_have_a_scheme_and_a_port() {
-        let rows = [
-            ("web", Some("web")),
-            ("web:80", Some("web")),
-            ("web:", Some("web")),
-            ("https:web:443", Some("web")),
-            (":web:443", Some("web")),
-            ("ftp:web:21", None),
-            ("a:b:c:d", None),
-            ("", None),
-            (":80", None),
-        ];
-        for (text, want) in rows {
-            assert_eq!(name_in(text), want, "{text}");
-        }
-    }
 
     #[test]
     fn a_log_is_of_one_container() {
@@ -194,8 +138,8 @@ mod tests {
         let one = r#"{"containers":[{"name":"a"}]}"#;
         let two = r#"{"containers":[{"name":"a"},{"name":"b"}],"initContainers":[{"name":"i"}]}"#;
         let rows = [
-            (one, "", "ok"),
-            (two, "i", "ok"),
+            (one, "", "ok: a"),
+            (two, "i", "ok: i"),
             (one, "x", "container x is not valid for pod p"),
             (
                 two,
@@ -204,9 +148,24 @@ mod tests {
             ),
         ];
         for (spec, asked, want) in rows {
-            let got =
-                check_container(&pod(spec), asked).map_or_else(|e| e.message().to_owned(), |()| "ok".into());
+            let got = container_of(&pod(spec), asked)
+                .map_or_else(|e| e.message().to_owned(), |name| format!("ok: {name}"));
             assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn options_are_told_as_the_kubelet_reads_them() {
+        let rows = [
+            (
+                r#"{"stdin":true,"stdout":true,"command":["sh","-c","a b&c"]}"#,
+                "input=1&output=1&command=sh&command=-c&command=a+b%26c",
+            ),
+            (r#"{"stderr":true,"tty":true,"command":null}"#, "error=1&tty=1"),
+            (r#"{"ports":[80,443]}"#, "port=80&port=443"),
+        ];
+        for (options, want) in rows {
+            assert_eq!(stream_query(&serde_json::from_str(options).unwrap()), want);
         }
     }
 }

@@ -16,9 +16,26 @@ enum Form {
     Texts,
     /// All values, each a list with commas.
     Ports,
+    /// The first value, a number of 64 bits.
+    Number,
+    /// The first value, a time.
+    Time,
     /// What stands in the path behind the subresource; a query cannot say it.
     Path,
 }
+
+const LOG: [(&str, Form); 10] = [
+    ("container", Form::Text),
+    ("follow", Form::Flag),
+    ("previous", Form::Flag),
+    ("sinceSeconds", Form::Number),
+    ("sinceTime", Form::Time),
+    ("timestamps", Form::Flag),
+    ("tailLines", Form::Number),
+    ("limitBytes", Form::Number),
+    ("insecureSkipTLSVerifyBackend", Form::Flag),
+    ("stream", Form::Text),
+];
 
 const STREAMS: [(&str, Form); 5] = [
     ("stdin", Form::Flag),
@@ -32,7 +49,7 @@ fn fields(kind: &str) -> Vec<(&'static str, Form)> {
     let mut fields = match kind {
         "PodExecOptions" | "PodAttachOptions" => STREAMS.to_vec(),
         "PodPortForwardOptions" => vec![("ports", Form::Ports)],
-        "PodLogOptions" => vec![("container", Form::Text)],
+        "PodLogOptions" => LOG.to_vec(),
         _ => vec![("path", Form::Path)],
     };
     if kind == "PodExecOptions" {
@@ -65,6 +82,13 @@ pub(super) fn read(kind: &str, query: &str, path: Option<&str>) -> Result<Value,
                 let ports = values.iter().flat_map(|value| value.split(',')).map(port);
                 object.insert(name, Value::Array(ports.collect::<Result<_, _>>()?));
             }
+            (Form::Number, Some(text)) => {
+                object.insert(name, number(text)?);
+            }
+            (Form::Time, Some(text)) if !text.is_empty() => {
+                let time = text.parse::<jiff::Timestamp>().map_err(|_| no_time(text))?;
+                object.insert(name, sampan_model::time::format_time(time));
+            }
             (Form::Path, _) => {
                 if let Some(path) = path.filter(|path| !path.is_empty()) {
                     object.insert(name, path);
@@ -74,6 +98,20 @@ pub(super) fn read(kind: &str, query: &str, path: Option<&str>) -> Result<Value,
         }
     }
     Ok(Value::Object(object))
+}
+
+fn number(text: &str) -> Result<Value, Status> {
+    text.parse::<i64>().map(Value::from).map_err(|error| {
+        use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+        let out = matches!(error.kind(), PosOverflow | NegOverflow);
+        let why = if out { "value out of range" } else { "invalid syntax" };
+        Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", go_quote(text)))
+    })
+}
+
+fn no_time(text: &str) -> Status {
+    let (text, layout) = (go_quote(text), "2006-01-02T15:04:05Z07:00");
+    Status::bad_request(format!("parsing time {text} as \"{layout}\": cannot parse {text} as \"2006\""))
 }
 
 fn port(text: &str) -> Result<Value, Status> {
@@ -106,6 +144,11 @@ mod tests {
             ("PodAttachOptions", "stdout=1&container=a&container=b", r#"{"stdout":true,"container":"a"}"#),
             ("PodPortForwardOptions", "ports=80,443&ports=1", r#"{"ports":[80,443,1]}"#),
             ("PodPortForwardOptions", "", "{}"),
+            (
+                "PodLogOptions",
+                "follow=true&previous=false&tailLines=-1&sinceTime=2026-01-01T01:00:00%2B01:00&stream=Stderr",
+                r#"{"follow":true,"sinceTime":"2026-01-01T00:00:00Z","tailLines":-1,"stream":"Stderr"}"#,
+            ),
             ("ServiceProxyOptions", "path=/elsewhere&a=b", r#"{"path":"/x/"}"#),
         ];
         for (kind, query, want) in rows {
@@ -115,6 +158,15 @@ mod tests {
             map.insert("apiVersion", "v1");
             assert_eq!(read(kind, query, Some("/x/")), Ok(want), "{kind} {query}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_in_gos_words() {
+        for (text, why) in [("x", "invalid syntax"), ("9223372036854775808", "value out of range")] {
+            let error = read("PodLogOptions", &format!("tailLines={text}"), None).unwrap_err();
+            assert_eq!(error.message(), format!("strconv.ParseInt: parsing \"{text}\": {why}"));
+        }
+        assert_eq!(read("PodLogOptions", "sinceTime=x", None).unwrap_err().code(), 400);
     }
 
     #[test]

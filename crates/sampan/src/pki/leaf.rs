@@ -33,6 +33,8 @@ pub(super) enum Subject<'a> {
         /// Where it is reached.
         names: &'a ServerNames,
     },
+    /// The API server, to nodes.
+    KubeletClient,
 }
 
 /// Reads `name.crt` and `name.key`, or makes them.
@@ -71,9 +73,13 @@ fn make(authority: &Authority, subject: &Subject<'_>, now: OffsetDateTime) -> Re
             params.distinguished_name.push(DnType::CommonName, format!("system:node:{name}"));
             serve_as(&mut params, names)?;
         }
-        Subject::Administrator => {
+        Subject::Administrator | Subject::KubeletClient => {
+            let name = match subject {
+                Subject::KubeletClient => "kube-apiserver-kubelet-client",
+                _ => "kubernetes-admin",
+            };
             params.distinguished_name.push(DnType::OrganizationName, "system:masters");
-            params.distinguished_name.push(DnType::CommonName, "kubernetes-admin");
+            params.distinguished_name.push(DnType::CommonName, name);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         }
     }
@@ -111,7 +117,7 @@ fn still_good(
         && signed_by(&parsed, authority)
         && match subject {
             Subject::Server(names) | Subject::Node { names, .. } => ServerNames::of(&parsed) == **names,
-            Subject::Administrator => true,
+            Subject::Administrator | Subject::KubeletClient => true,
         }
 }
 
