@@ -168,6 +168,9 @@ impl Deflater {
         }
         let mut blocks = Vec::new();
         headers.write().chunks(usize::from(u16::MAX)).for_each(|chunk| stored(chunk, &mut blocks));
+        // An empty block is what a flush leaves behind it. Go's reader hands on what it has read when it sees one; without it, it
+        // looks for the next block in the same frame, and reads no further headers on this connection.
+        stored(&[], &mut blocks);
         out.put_slice(&blocks);
     }
 }
@@ -224,6 +227,19 @@ mod tests {
         ];
         for (name, hex) in rows {
             assert_eq!(Inflater::default().headers(&bytes(hex)), Err(Error::Headers), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_ends_as_a_flush_does() {
+        let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
+        for headers in
+            [Headers::default(), Headers::of(&[("port", "80")]), Headers::of(&[("a", &"b".repeat(40_000))])]
+        {
+            let mut block = BytesMut::new();
+            deflater.append(&headers, &mut block);
+            assert!(block.ends_with(&[0, 0, 0, 0xff, 0xff]), "{block:x}");
+            assert_eq!(inflater.headers(&block), Ok(headers));
         }
     }
 
