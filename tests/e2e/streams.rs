@@ -5,7 +5,7 @@
 mod node;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
 use node::Node;
@@ -193,6 +193,53 @@ fn the_node_is_proxied_to() {
         );
         let said = kubectl.fail(&["get", "--raw", "/api/v1/nodes/n:1/proxy/"], "");
         assert!(said.contains("address not allowed"), "{said}");
+    });
+}
+
+#[test]
+fn what_a_pod_upgrades_to_passes_both_ways() {
+    let case = Case::start();
+    let Some(address) = node::own_address() else {
+        return eprintln!("skipped: this machine has no address but its own");
+    };
+    // A pod that says what it was asked, upgrades, and says what it hears.
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let (mut reader, mut writer) = (BufReader::new(stream.try_clone().unwrap()), stream);
+            let (mut line, mut asked) = (String::new(), String::new());
+            reader.read_line(&mut asked).unwrap();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                line.clear();
+            }
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n";
+            let _ = writer.write_all(format!("{head}{asked}").as_bytes());
+            let _ = std::io::copy(&mut reader, &mut writer);
+        }
+    });
+    case.each(|kubectl| {
+        let mut proxy = Running(kubectl.spawn(&["proxy", "--port=0", "--reject-paths=^$"]));
+        let mut line = String::new();
+        BufReader::new(proxy.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let at = line.trim().rsplit_once(' ').unwrap_or_else(|| panic!("no address in {line:?}")).1;
+        let mut stream = TcpStream::connect(at).unwrap();
+        let path = format!("/api/v1/namespaces/default/pods/web:{port}/proxy/talk");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut next = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            line
+        };
+        assert!(next().starts_with("HTTP/1.1 101 "));
+        while next().trim() != "" {}
+        assert_eq!(next(), "GET /talk HTTP/1.1\r\n");
+        stream.write_all(b"hello\n").unwrap();
+        assert_eq!(next(), "hello\n");
+        stream.shutdown(std::net::Shutdown::Both).unwrap();
     });
 }
 

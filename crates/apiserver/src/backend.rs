@@ -8,9 +8,9 @@ mod forward;
 mod splice;
 mod tls;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use sampan_model::{Reason, Status};
 use tokio::sync::Semaphore;
 
+use crate::http_io::body::{Upload, nothing};
 use crate::http_io::respond::Answer;
 use forward::{Answered, Outgoing};
 pub use tls::{Error, Identity};
@@ -122,10 +123,19 @@ impl Backend {
             Status::failure(500, Reason::Unknown, format!("error dialing backend: {error}"))
         };
         let stream = dial::dial(location, &self.0.tls).await.map_err(dialing)?;
-        let outgoing =
-            Outgoing { method: &parts.method, headers: &parts.headers, body: Bytes::new(), upgrade: true };
+        let outgoing = Outgoing {
+            method: &parts.method,
+            headers: &parts.headers,
+            body: nothing(),
+            upgrade: true,
+            peer: peer(parts),
+        };
         let answered = forward::forward(stream, location, outgoing).await;
-        match answered.map_err(|error| Status::failure(500, Reason::Unknown, error.to_string()))? {
+        let failed = |why: String| Status::failure(500, Reason::Unknown, why);
+        match answered.map_err(|error| failed(error.to_string()))? {
+            Answered::Plain(answer) if answer.status().as_u16() < 400 => {
+                Err(failed(format!("invalid upgrade response: status code {}", answer.status().as_u16())))
+            }
             Answered::Plain(answer) => Ok(answer),
             Answered::Upgraded(answer, backend) => {
                 let open = Open::new(&self.0.upgraded);
@@ -140,19 +150,28 @@ impl Backend {
 
     /// Passes a request on, and the answer back. An error says what failed, as Go's HTTP client would.
     pub async fn request(&self, location: &Location, outgoing: Request<'_>) -> Result<Answer, String> {
-        let Request { method, headers, body } = outgoing;
+        let Request { method, headers, body, peer } = outgoing;
         let stream = dial::dial(location, &self.0.tls).await.map_err(|error| error.to_string())?;
-        let outgoing = Outgoing { method, headers, body, upgrade: false };
+        let outgoing = Outgoing { method, headers, body, upgrade: false, peer };
         match forward::forward(stream, location, outgoing).await {
             Ok(Answered::Plain(answer) | Answered::Upgraded(answer, _)) => Ok(answer),
             Err(error) => Err(error.to_string()),
         }
     }
 
+    /// The addresses of a host, or why there are none.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let found = dial::addresses(host, 0).await.map_err(|error| match error {
+            dial::Error::Lookup(host) => format!("lookup {host}: no such host"),
+            other => other.to_string(),
+        })?;
+        Ok(found.iter().map(SocketAddr::ip).collect())
+    }
+
     /// Reads something of a node: a failure to reach it is told as upstream tells it.
     pub async fn get(&self, location: &Location) -> Result<Answer, Status> {
         let headers = http::HeaderMap::new();
-        let request = Request { method: &http::Method::GET, headers: &headers, body: Bytes::new() };
+        let request = Request { method: &http::Method::GET, headers: &headers, body: nothing(), peer: None };
         self.request(location, request).await.map_err(|why| {
             Status::failure(500, Reason::Unknown, format!("Get \"{}\": {why}", location.url()))
         })
@@ -166,7 +185,14 @@ pub struct Request<'a> {
     /// Its headers; those that are the client's affair with this server are left out.
     pub headers: &'a http::HeaderMap,
     /// Its body.
-    pub body: Bytes,
+    pub body: Upload,
+    /// Whose it is, if that is to be told.
+    pub peer: Option<IpAddr>,
+}
+
+/// The address of whoever made a request.
+pub fn peer(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<SocketAddr>().map(SocketAddr::ip)
 }
 
 /// Whether a request asks for another protocol.

@@ -52,7 +52,7 @@ where
     let mut panicked = false;
     let mut warnings = Vec::new();
     // A body that nobody is going to read is let go at once: a client that never ends it holds nothing up.
-    let mut body = dispatch::body::is_read(&parts.method, &info).then_some(body);
+    let mut body = dispatch::body::is_wanted(&parts.method, &info).then_some(body);
 
     // The filters, outermost first.
     let inner = async {

@@ -21,6 +21,7 @@ use sampan_model::status::Details;
 use sampan_model::{Reason, Status};
 
 use crate::User;
+use crate::http_io::body::{nothing, upload};
 use crate::http_io::media::{Encoding, Offers, negotiate};
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
@@ -54,11 +55,12 @@ where
     // Failures are few: what they are told in is negotiated when there is one.
     let failed = |status: &Status| respond::status(status, error_encoding(server, info, parts));
     // The body is read before anything is refused, so that a client that is still sending can read why.
-    let body = match body {
-        Some(body) => body::read(body).await,
-        None => Ok(Bytes::new()),
+    let (read, upload) = match body {
+        Some(body) if body::is_passed_on(info) => (Ok(Bytes::new()), upload(body)),
+        Some(body) => (body::read(body).await, nothing()),
+        None => (Ok(Bytes::new()), nothing()),
     };
-    let body = match body {
+    let body = match read {
         Ok(body) => body,
         Err(status) => return failed(&status),
     };
@@ -76,7 +78,7 @@ where
         }
         return paths::answer(server, info, query, parts);
     }
-    match resource::answer(server, user, info, query, parts, body).await {
+    match resource::answer(server, user, info, query, parts, body, upload).await {
         Ok(answer) => answer,
         Err(resource::Failure::Page) => respond::page_not_found(),
         Err(resource::Failure::Status(status)) => {

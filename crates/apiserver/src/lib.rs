@@ -27,6 +27,7 @@ pub mod strategy;
 pub mod subresource;
 mod swagger_ui;
 pub mod table;
+mod tcp;
 mod throttle;
 pub mod user;
 pub mod yaml;

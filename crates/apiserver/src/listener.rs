@@ -33,6 +33,8 @@ use coalesce::{Coalesce, FlushLater};
 pub const MAX_CONNECTIONS: u32 = 16_384;
 /// How long a client may take for its TLS handshake, and for the head of a request.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may say nothing before it is asked whether it is still there (upstream's `defaultKeepAlivePeriod`).
+const KEEP_ALIVE: Duration = Duration::from_mins(3);
 /// How long a slow request may go on when the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests at once on one HTTP/2 connection (upstream's `--http2-max-streams-per-connection`).
@@ -56,7 +58,7 @@ pub async fn serve(
         (seat, stream, peer)
     };
     while let Some((seat, stream, peer)) = stop.run_until_cancelled(next()).await {
-        let _ = stream.set_nodelay(true);
+        crate::tcp::prepare(&stream, KEEP_ALIVE);
         let connection = Accepted { stream, peer, stop: stop.clone(), _seat: seat };
         tokio::spawn(connection.serve(
             TlsAcceptor::from(tls.load_full()),

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use sampan_model::{GroupVersionKind, Status, Str, Value};
 use sampan_schema::Schema;
 
+use crate::http_io::body::Upload;
 use crate::http_io::respond::Answer;
 use crate::{Context, Strategy, Verbs};
 
@@ -104,8 +105,8 @@ pub struct Connection<'a> {
     pub options: Value,
     /// Method and headers; among the extensions is what takes the connection over (`hyper::upgrade::OnUpgrade`).
     pub parts: &'a http::request::Parts,
-    /// The body, for proxies.
-    pub body: bytes::Bytes,
+    /// The body, as it comes; only of a proxy.
+    pub body: Upload,
 }
 
 /// Connects to somewhere else by way of an object.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use sampan_apiserver::User;
 use sampan_apiserver::admission::Plugins;
+use sampan_apiserver::backend::Backend;
 use sampan_apiserver::catalog::Catalog;
 use sampan_apiserver::chain::authentication::{Anonymous, InProcess, PeerIdentity};
 use sampan_apiserver::flow_control::{Limits, MAX_MUTATING, MAX_READING};
@@ -19,6 +20,7 @@ use sampan_auth::authentication::service_account::last_used;
 use sampan_auth::authentication::token::Bearer;
 use sampan_auth::authorization::modes::{self, Mode};
 use sampan_auth::authorization::rbac::escalation::Escalation;
+use sampan_builtins::Nodes;
 use sampan_schema::SchemaSet;
 use sampan_store::Store;
 use sampan_store::embedded::Embedded;
@@ -56,20 +58,33 @@ impl TestServer {
 
     /// A server over a store, with the objects of a new cluster; nodes and everybody else may what a cluster lets them.
     pub async fn over(store: Arc<dyn Store>) -> Self {
-        Self::built(store, vec![Mode::Node, Mode::Rbac], |_| {}).await
+        Self::built(store, vec![Mode::Node, Mode::Rbac], None, |_| {}).await
+    }
+
+    /// A server that reaches nodes, and what runs on them, whoever says that he is one.
+    pub async fn reaching_nodes() -> Self {
+        let backend = Backend::new(None, None).expect("no certificates are good ones");
+        let nodes = Arc::new(Nodes { backend, address_types: vec!["InternalIP".to_owned()] });
+        let store = Arc::new(Embedded::in_memory());
+        Self::built(store, vec![Mode::Node, Mode::Rbac], Some(nodes), |_| {}).await
     }
 
     /// A server over a store that authorizes in these modes.
     pub async fn with_modes(store: Arc<dyn Store>, modes: Vec<Mode>) -> Self {
-        Self::built(store, modes, |_| {}).await
+        Self::built(store, modes, None, |_| {}).await
     }
 
     /// A server with a configuration of the test's own: `change` sees the usual one before the server is put together.
     pub async fn configured(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
-        Self::built(store, vec![Mode::Node, Mode::Rbac], change).await
+        Self::built(store, vec![Mode::Node, Mode::Rbac], None, change).await
     }
 
-    async fn built(store: Arc<dyn Store>, modes: Vec<Mode>, change: impl FnOnce(&mut Config)) -> Self {
+    async fn built(
+        store: Arc<dyn Store>,
+        modes: Vec<Mode>,
+        nodes: Option<Arc<Nodes>>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let types = TYPES.get_or_init(sampan_builtins::types);
         let rules = sampan_builtins::bootstrap::node_rules();
         let authorization = modes::build(modes, &store, rules).expect("these modes need no file");
@@ -80,7 +95,7 @@ impl TestServer {
             authorizer: Some(Arc::clone(&authorizer)),
             tokens: Some(Arc::clone(&credentials.tokens)),
             issuer: Some(credentials.issuer),
-            nodes: None,
+            nodes,
         };
         let claims = sampan_builtins::admission::claim_status(Arc::clone(&authorizer));
         let escalation = Escalation::new(authorization.rbac, Arc::clone(&authorizer));
@@ -158,7 +173,7 @@ impl TestServer {
         }
         let request = request.body(body.into()).expect("a test's request is well formed");
         let (parts, body) = self.send(request).await.into_parts();
-        let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
+        let body = body.collect().await.expect("the answer is whole").to_bytes();
         Reply { code: parts.status.as_u16(), headers: parts.headers, body }
     }
 

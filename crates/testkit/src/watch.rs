@@ -50,7 +50,7 @@ impl Watch {
                 let kind = event["type"].as_str().unwrap_or_default().to_owned();
                 return Some(Event { kind, object: event["object"].take() });
             }
-            let frame = self.body.frame().await?.unwrap_or_else(|never| match never {});
+            let frame = self.body.frame().await?.expect("a watch does not break off");
             if let Ok(data) = frame.into_data() {
                 self.buffer.extend_from_slice(&data);
             }

@@ -135,7 +135,7 @@ async fn what_cannot_be_connected_to_is_told_in_upstreams_words() {
             Method::POST,
             "pods/runs/exec?command=ls",
             501,
-            "exec needs a connection to nodes, which this server does not have yet",
+            "exec needs a connection to nodes, which this server does not have",
         ),
     ];
     for (method, path, code, message) in rows {

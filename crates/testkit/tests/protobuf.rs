@@ -139,7 +139,7 @@ impl Frames<'_> {
             }
             let frame = tokio::time::timeout(std::time::Duration::from_secs(20), self.body.frame()).await;
             let frame = frame.expect("the watch is silent").expect("the watch is open");
-            self.buffer.extend_from_slice(&frame.unwrap_or_else(|never| match never {}).into_data().unwrap());
+            self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
     }
 

@@ -1,5 +1,6 @@
 //! A node of the cluster whose pods are programs of this process.
 
+use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,6 +22,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// An address of this machine that others may be told: loopback ones are not proxied to. Nothing is sent.
+pub(crate) fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
 
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -198,7 +206,8 @@ async fn pod(client: &kube::Client, name: &str, node: Option<&str>) -> Pod {
         "spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.org/web:1", "stdin": true}]},
     });
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-    let status = json!({"status": {"phase": "Running", "containerStatuses": [{
+    let ip = own_address();
+    let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": ip.map(|ip| json!([{"ip": ip}])), "containerStatuses": [{
         "name": "main", "image": "example.org/web:1", "imageID": "", "ready": true, "restartCount": 0,
         "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
     }]}});

@@ -16,6 +16,9 @@ use super::tls::Configs;
 /// How long a connection may take to be there, its TLS handshake included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the other end may say nothing before it is asked whether it is still there (that of Go's dialer).
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -52,17 +55,20 @@ pub(super) async fn dial(location: &Location, configs: &Configs) -> Result<Strea
         .unwrap_or_else(|_| Err(Error::Connect(location.authority(), "i/o timeout")))
 }
 
+/// The addresses of a host.
+pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    found.map(Iterator::collect).map_err(|_| Error::Lookup(host.to_owned()))
+}
+
 async fn connect(location: &Location) -> Result<TcpStream, Error> {
     let host = location.host.as_str();
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, location.port))
-        .await
-        .map(Iterator::collect)
-        .map_err(|_| Error::Lookup(host.to_owned()))?;
+    let addresses = addresses(host, location.port).await?;
     let mut last = Error::Lookup(host.to_owned());
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                let _ = stream.set_nodelay(true);
+                crate::tcp::prepare(&stream, KEEP_ALIVE);
                 return Ok(stream);
             }
             Err(error) => last = refused(address, error),

@@ -1,5 +1,7 @@
-//! Passes one request on over a connection of its own, and the answer back as it comes.
+//! Passes one request on over a connection of its own, and the answer back as it comes. Errors read as those of Go's client, since
+//! clients see them.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,14 +12,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::Location;
 use super::dial::Stream;
-use crate::http_io::body::{Body, Pieces};
+use crate::http_io::body::{Body, Pieces, Upload};
 use crate::http_io::respond::Answer;
 
 /// Headers that are about one connection, not about what is said on it (RFC 9110, 7.6.1).
@@ -33,12 +34,16 @@ const OF_CONNECTION: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 /// What is passed on.
 pub(super) struct Outgoing<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
-    pub(super) body: Bytes,
+    pub(super) body: Upload,
     pub(super) upgrade: bool,
+    /// Whose request it is.
+    pub(super) peer: Option<IpAddr>,
 }
 
 /// What came back.
@@ -67,13 +72,15 @@ pub(super) async fn forward(
             tracing::debug!(%error, "a connection behind the server ended");
         }
     });
-    let mut request = Request::new(Full::new(outgoing.body));
+    let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = location.path_and_query().parse().map_err(|error| failed(&error))?;
-    *request.headers_mut() = headers(outgoing.headers, outgoing.upgrade);
-    let host = HeaderValue::try_from(location.authority()).map_err(|error| failed(&error))?;
-    request.headers_mut().insert(HOST, host);
-    let mut response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    *request.headers_mut() = headers(outgoing.headers, outgoing.upgrade, outgoing.peer);
+    if !request.headers().contains_key(HOST) {
+        let host = HeaderValue::try_from(location.authority()).map_err(|error| failed(&error))?;
+        request.headers_mut().insert(HOST, host);
+    }
+    let mut response = sender.send_request(request).await.map_err(|error| Error(words(&error)))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if !outgoing.upgrade {
             return Err(Error("the other side changed the protocol without being asked".to_owned()));
@@ -84,8 +91,21 @@ pub(super) async fn forward(
     Ok(Answered::Plain(answer(response)))
 }
 
-/// The headers that are passed on: not who asked, which this server has judged, and not those of its connection.
-fn headers(given: &HeaderMap, upgrade: bool) -> HeaderMap {
+/// What Go says of a connection that failed so.
+fn words(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        return "net/http: HTTP/1.x transport connection broken: malformed HTTP response".to_owned();
+    }
+    if error.is_incomplete_message() {
+        return "EOF".to_owned();
+    }
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The headers that are passed on: not who asked, which this server has judged, and not those of its connection. The client is added to
+/// those that the request was forwarded for.
+fn headers(given: &HeaderMap, upgrade: bool, peer: Option<IpAddr>) -> HeaderMap {
     let mut headers = given.clone();
     let named: Vec<HeaderName> = given
         .get_all(CONNECTION)
@@ -95,13 +115,20 @@ fn headers(given: &HeaderMap, upgrade: bool) -> HeaderMap {
         .filter_map(|word| HeaderName::try_from(word.trim()).ok())
         .collect();
     let protocol = given.get(UPGRADE).cloned();
-    for name in OF_CONNECTION.iter().chain(&named).chain(&[AUTHORIZATION, CONTENT_LENGTH, HOST]) {
+    for name in OF_CONNECTION.iter().chain(&named).chain(&[AUTHORIZATION, CONTENT_LENGTH]) {
         headers.remove(name);
     }
     if upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         if let Some(protocol) = protocol {
             headers.insert(UPGRADE, protocol);
+        }
+    }
+    if let Some(peer) = peer {
+        let before = given.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let list: Vec<String> = before.map(str::to_owned).chain([peer.to_string()]).collect();
+        if let Ok(list) = HeaderValue::try_from(list.join(", ")) {
+            headers.insert(FORWARDED_FOR, list);
         }
     }
     headers
@@ -113,17 +140,21 @@ fn answer(response: Response<Incoming>) -> Answer {
     for name in &OF_CONNECTION {
         parts.headers.remove(name);
     }
-    let body = if length == Some(0) { Body::Empty } else { Body::Pieces(Box::new(Passed(body))) };
+    let body =
+        if length == Some(0) { Body::Empty } else { Body::Pieces(Box::new(Passed { body, broken: false })) };
     Response::from_parts(parts, body)
 }
 
 /// The body of an answer, passed on as it comes.
-struct Passed(Incoming);
+struct Passed {
+    body: Incoming,
+    broken: bool,
+}
 
 impl Pieces for Passed {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            match std::task::ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data()
                         && !bytes.is_empty()
@@ -133,6 +164,7 @@ impl Pieces for Passed {
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "an answer from behind the server broke off");
+                    self.broken = true;
                     return Poll::Ready(None);
                 }
                 None => return Poll::Ready(None),
@@ -142,6 +174,10 @@ impl Pieces for Passed {
 
     fn is_settled(&self) -> bool {
         true
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken
     }
 }
 
@@ -169,9 +205,18 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(names(&headers(&given, false)), ["accept", "sec-websocket-key"]);
-        let upgraded = headers(&given, true);
-        assert_eq!(names(&upgraded), ["accept", "connection", "sec-websocket-key", "upgrade"]);
+        assert_eq!(names(&headers(&given, false, None)), ["accept", "host", "sec-websocket-key"]);
+        let upgraded = headers(&given, true, None);
+        assert_eq!(names(&upgraded), ["accept", "connection", "host", "sec-websocket-key", "upgrade"]);
         assert_eq!(upgraded[UPGRADE], "websocket");
+    }
+
+    #[test]
+    fn the_client_is_added_to_those_a_request_is_forwarded_for() {
+        let peer = Some("10.0.0.9".parse().unwrap());
+        let mut given = HeaderMap::new();
+        assert_eq!(headers(&given, false, peer)[FORWARDED_FOR], "10.0.0.9");
+        given.append(FORWARDED_FOR, HeaderValue::from_static("10.0.0.1, 10.0.0.2"));
+        assert_eq!(headers(&given, false, peer)[FORWARDED_FOR], "10.0.0.1, 10.0.0.2, 10.0.0.9");
     }
 }

@@ -69,3 +69,58 @@ async fn what_does_not_ask_for_an_upgrade_gets_none() {
     let error = backend().upgrade(&location(1), &parts).await.err().unwrap();
     assert_eq!((error.code(), error.message()), (400, "Upgrade request required"));
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_whole_one() {
+    let rows = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ];
+    for text in rows {
+        let (port, _served) = once(text).await;
+        let mut body = backend().get(&location(port)).await.unwrap().into_body();
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "half");
+        assert_eq!(body.frame().await.unwrap().unwrap_err(), crate::http_io::body::Broken, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_nonsense_is_told_as_go_tells_it() {
+    let rows = [
+        ("", "EOF"),
+        ("nonsense\r\n\r\n", "net/http: HTTP/1.x transport connection broken: malformed HTTP response"),
+    ];
+    for (text, want) in rows {
+        let (port, _served) = once(text).await;
+        let error = backend().get(&location(port)).await.err().unwrap();
+        let want = format!("Get \"http://127.0.0.1:{port}/a%20b?c=d\": {want}");
+        assert_eq!((error.code(), error.message()), (500, want.as_str()));
+    }
+}
+
+/// A request for another protocol, of a client that is never told that it was taken over.
+fn upgrading() -> http::request::Parts {
+    let (mut parts, ()) = http::Request::get("/")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .body(())
+        .unwrap()
+        .into_parts();
+    parts.extensions.insert(hyper::upgrade::on(http::Request::new(())));
+    parts
+}
+
+#[tokio::test]
+async fn who_refuses_an_upgrade_is_passed_on_and_who_ignores_it_is_not() {
+    let (port, served) = once("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+    let answer = backend().upgrade(&location(port), &upgrading()).await.unwrap();
+    assert_eq!(answer.status(), 403);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "no");
+    let head = served.await.unwrap();
+    assert!(head.contains("connection: Upgrade\r\n") && head.contains("upgrade: websocket\r\n"), "{head}");
+    let (port, _served) = once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno").await;
+    let error = backend().upgrade(&location(port), &upgrading()).await.err().unwrap();
+    assert_eq!((error.code(), error.message()), (500, "invalid upgrade response: status code 200"));
+    assert_eq!(backend().0.upgraded.get(), 0);
+}

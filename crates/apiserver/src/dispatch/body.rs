@@ -23,9 +23,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the body of a request means something. Else it is not read at all: a request that reads has none, and one
 /// that lasts has no deadline by which its body would have to be there.
-pub(crate) fn is_read(method: &Method, info: &RequestInfo) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
-        && !deadline::is_long_running(info)
+pub(crate) fn is_wanted(method: &Method, info: &RequestInfo) -> bool {
+    let is_read = matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
+        && !deadline::is_long_running(info);
+    is_read || is_passed_on(info)
+}
+
+/// Whether the body is passed on as it comes, whatever its length: it is for whoever is behind a proxy.
+pub(super) fn is_passed_on(info: &RequestInfo) -> bool {
+    info.is_resource && info.subresource == "proxy"
 }
 
 /// The whole body. 413 beyond the limit, 400 when the connection fails.

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use sampan_model::Status;
 
 use crate::Behaviour;
 use crate::chain::authorization;
+use crate::http_io::body::Upload;
 use crate::http_io::query::Query;
 use crate::http_io::respond::{self, Answer};
 use crate::registry::Attributes;
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     query: &Query,
     parts: &Parts,
     connect: &dyn Connect,
-    body: Bytes,
+    body: Upload,
 ) -> Result<Answer, Status> {
     if connect.is_admitted() && query.has("dryRun") {
         return Err(Status::bad_request("dryRun is not supported"));

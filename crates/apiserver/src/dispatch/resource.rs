@@ -10,6 +10,7 @@ use sampan_schema::{Schema, decode};
 
 use super::{not_allowed, protobuf, shape};
 use crate::audit::Recorder;
+use crate::http_io::body::Upload;
 use crate::http_io::media::{Encoding, Form, Offers, Shape, body_encoding, media_type, negotiate};
 use crate::http_io::protobuf::{Protobuf, not_marshalable};
 use crate::http_io::query::{FieldValidation, Query, WriteOptions};
@@ -53,6 +54,7 @@ pub(super) async fn answer(
     query: &Query,
     parts: &Parts,
     body: Bytes,
+    upload: Upload,
 ) -> Result<Answer, Failure> {
     let catalog = server.registry.catalog();
     if catalog.group(&info.group).is_none() {
@@ -76,7 +78,7 @@ pub(super) async fn answer(
     let form = negotiate(super::accept(parts), Offers::Transforms, &|| resource.protobuf())?;
     let pretty = query.flag("pretty");
     let request = Request { server, a, info, query, parts, form, pretty };
-    let outcome = request.run(body).await;
+    let outcome = request.run(body, upload).await;
     let mut answer = outcome.unwrap_or_else(|status| {
         request.a.audit.status(&status.to_value());
         respond::status(&status, form.encoding)
@@ -124,6 +126,8 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
             verbs.contains(if info.verb == "list" { Verb::List } else { Verb::Watch })
         }
         (_, _) if at_cluster => false,
+        // What is proxied to may be asked what it can do.
+        (&http::Method::OPTIONS, _) => !no_path && named,
         (_, "create") => verbs.contains(Verb::Create) && (!named || !info.subresource.is_empty()),
         (_, "get") => verbs.contains(Verb::Get),
         (_, "update") => verbs.contains(Verb::Update) && named,
@@ -143,7 +147,7 @@ fn check_path(a: &Attributes, info: &RequestInfo, parts: &Parts) -> Result<(), F
 }
 
 impl Request<'_> {
-    async fn run(&self, body: Bytes) -> Result<Answer, Status> {
+    async fn run(&self, body: Bytes, upload: Upload) -> Result<Answer, Status> {
         if let Some(connect) = super::connect::of(&self.a) {
             return super::connect::answer(
                 self.server,
@@ -152,7 +156,7 @@ impl Request<'_> {
                 self.query,
                 self.parts,
                 connect,
-                body,
+                upload,
             )
             .await;
         }

@@ -68,4 +68,8 @@ impl Pieces for Held {
     fn is_settled(&self) -> bool {
         self.seat.is_none()
     }
+
+    fn is_broken(&self) -> bool {
+        self.pieces.is_broken()
+    }
 }

@@ -2,7 +2,6 @@
 //!
 //! Pings do not count: a client can send them for ever.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::http_io::body::Body;
+use crate::http_io::body::{Body, Broken};
 
 /// How long a connection may be without a request (upstream's `IdleTimeout`).
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -96,12 +95,12 @@ impl Active {
 
 impl http_body::Body for Active {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -7,6 +7,8 @@ mod log;
 mod node;
 mod proxy;
 mod service;
+mod target;
+mod way;
 
 use std::sync::Arc;
 
@@ -98,7 +100,7 @@ impl Connect for Stream {
             return Err(Status::bad_request(format!("pod {} does not have a host assigned", pod.name())));
         }
         let Some(reach) = &self.reach else { return Err(unreachable(&self.name)) };
-        let node = node::of(parent, node, &reach.address_types)?;
+        let node = node::named(parent, node, &reach.address_types)?;
         let query = stream_query(&connection.options);
         let location = Location { scheme: Scheme::Node, host: node.host, port: node.port, path, query };
         reach.backend.upgrade(&location, connection.parts).await

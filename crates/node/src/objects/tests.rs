@@ -29,7 +29,7 @@ pub(crate) fn client(server: TestServer) -> Client {
 struct As(TestServer);
 
 impl Service<Request<Body>> for As {
-    type Response = Response<UnsyncBoxBody<Bytes, Infallible>>;
+    type Response = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -42,7 +42,8 @@ impl Service<Request<Body>> for As {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.expect("kube's own body can be read").to_bytes();
-            Ok(server.send(Request::from_parts(parts, body)).await.map(BodyExt::boxed_unsync))
+            let answer = server.send(Request::from_parts(parts, body)).await;
+            Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
         })
     }
 }

@@ -58,4 +58,8 @@ impl Pieces for Watched {
         }
         piece
     }
+
+    fn is_broken(&self) -> bool {
+        self.inner.is_broken()
+    }
 }

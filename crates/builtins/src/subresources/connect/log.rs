@@ -5,8 +5,9 @@ use sampan_apiserver::backend::{Location, Scheme};
 use sampan_apiserver::http_io::body::Body;
 use sampan_apiserver::http_io::respond::{self, Answer};
 use sampan_apiserver::subresource::{Connect, Connection, Parent};
+use sampan_model::field_error::go_quote;
 use sampan_model::meta::ObjectMeta;
-use sampan_model::status::{Cause, Details};
+use sampan_model::status::Details;
 use sampan_model::{FieldError, GroupKind, Reason, Status, Value};
 
 use super::{Reach, container_of, node, unreachable};
@@ -42,7 +43,7 @@ impl Connect for Log {
             return Ok(respond::bytes(204, "text/plain", ""));
         }
         let Some(reach) = &self.0 else { return Err(unreachable("log")) };
-        let node = node::of(parent, node, &reach.address_types)?;
+        let node = node::named(parent, node, &reach.address_types)?;
         let unverified =
             options.get("insecureSkipTLSVerifyBackend").and_then(Value::as_bool).unwrap_or(false);
         let location = Location {
@@ -64,12 +65,14 @@ impl Connect for Log {
     }
 }
 
+/// How Go writes a path of one empty name.
+const NO_FIELD: &str = "[]";
+
 /// What is wrong with the options (upstream's `ValidatePodLogOptions`).
 fn validate(options: &Value) -> Vec<FieldError> {
     let number = |field: &str| options.get(field).and_then(Value::as_i64);
     let mut errors = Vec::new();
-    let tail = number("tailLines");
-    if let Some(n) = tail.filter(|n| *n < 0) {
+    if let Some(n) = number("tailLines").filter(|n| *n < 0) {
         errors.push(FieldError::invalid("tailLines", n, "must be greater than or equal to 0"));
     }
     if let Some(n) = number("limitBytes").filter(|n| *n < 1) {
@@ -78,17 +81,13 @@ fn validate(options: &Value) -> Vec<FieldError> {
     let since = number("sinceSeconds");
     if since.is_some() && options.get("sinceTime").is_some() {
         let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-        errors.push(FieldError::forbidden("", why));
+        errors.push(FieldError::forbidden(NO_FIELD, why));
     } else if let Some(n) = since.filter(|n| *n < 1) {
         errors.push(FieldError::invalid("sinceSeconds", n, "must be greater than 0"));
     }
-    let stream = options.str_at(&["stream"]);
-    if !matches!(stream, "" | "All" | "Stdout" | "Stderr") {
-        errors.push(FieldError::not_supported("stream", stream, &["All", "Stderr", "Stdout"]));
-    }
-    if !matches!(stream, "" | "All") && tail.is_some() {
-        let why = "`tailLines` and specific `stream` are mutually exclusive for now";
-        errors.push(FieldError::forbidden("", why));
+    // The gate PodLogsQuerySplitStreams is alpha, and off.
+    if options.get("stream").is_some() {
+        errors.push(FieldError::forbidden("stream", "may not be specified"));
     }
     errors
 }
@@ -106,11 +105,9 @@ fn query(options: &Value) -> String {
             query.append_pair(name, &n.to_string());
         }
     }
-    for name in ["sinceTime", "stream"] {
-        let text = options.str_at(&[name]);
-        if !text.is_empty() {
-            query.append_pair(name, text);
-        }
+    let since = options.str_at(&["sinceTime"]);
+    if !since.is_empty() {
+        query.append_pair("sinceTime", since);
     }
     query.finish()
 }
@@ -134,6 +131,10 @@ async fn start_of(body: Body) -> String {
 
 /// A node's refusal as upstream's `GenericHttpResponseChecker` tells it.
 fn refused(code: u16, text: &str, name: &str) -> Status {
+    let unknown =
+        format!("the server responded with the status code {code} but did not return more information");
+    let broken =
+        format!("an error on the server ({}) has prevented the request from succeeding", go_quote(text));
     let (reason, message) = match code {
         500 => return Status::internal(text),
         400 => return Status::bad_request(text),
@@ -141,6 +142,7 @@ fn refused(code: u16, text: &str, name: &str) -> Status {
         403 => (Reason::Forbidden, text),
         404 => (Reason::NotFound, "the server could not find the requested resource"),
         405 => (Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"),
+        409 => (Reason::Conflict, "the server reported a conflict"),
         422 => (Reason::Invalid, "the server rejected our request due to an error in our request"),
         429 => (
             Reason::TooManyRequests,
@@ -151,21 +153,10 @@ fn refused(code: u16, text: &str, name: &str) -> Status {
             Reason::Timeout,
             "the server was unable to return a response in the time allotted, but may still be processing the request",
         ),
-        501.. => (Reason::InternalError, "an error on the server"),
-        _ => {
-            (Reason::Unknown, "the server responded with the status code but did not return more information")
-        }
+        501.. => (Reason::InternalError, broken.as_str()),
+        _ => (Reason::Unknown, unknown.as_str()),
     };
-    let details = Details {
-        name: name.to_owned(),
-        kind: "pods/log".to_owned(),
-        causes: vec![Cause {
-            reason: "UnexpectedServerResponse".to_owned(),
-            message: text.to_owned(),
-            field: String::new(),
-        }],
-        ..Details::default()
-    };
+    let details = Details { name: name.to_owned(), kind: "pods/log".to_owned(), ..Details::default() };
     Status::failure(code, reason, format!("{message} ( pods/log {name})")).with_details(details)
 }
 
@@ -182,18 +173,9 @@ mod tests {
             (r#"{"sinceSeconds":0}"#, vec!["sinceSeconds: Invalid value: 0: must be greater than 0"]),
             (
                 r#"{"sinceSeconds":1,"sinceTime":"2026-01-01T00:00:00Z"}"#,
-                vec![": Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"],
+                vec!["[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"],
             ),
-            (
-                r#"{"stream":"Stdin"}"#,
-                vec![
-                    "stream: Unsupported value: \"Stdin\": supported values: \"All\", \"Stderr\", \"Stdout\"",
-                ],
-            ),
-            (
-                r#"{"stream":"Stdout","tailLines":1}"#,
-                vec![": Forbidden: `tailLines` and specific `stream` are mutually exclusive for now"],
-            ),
+            (r#"{"stream":"Stdout"}"#, vec!["stream: Forbidden: may not be specified"]),
         ];
         for (options, want) in rows {
             let got = validate(&serde_json::from_str(options).unwrap());
@@ -212,6 +194,19 @@ mod tests {
             ),
             (404, "gone", "NotFound", "the server could not find the requested resource ( pods/log p)"),
             (500, "broken", "InternalError", "Internal error occurred: broken"),
+            (403, "Forbidden (user=u)", "Forbidden", "Forbidden (user=u) ( pods/log p)"),
+            (
+                502,
+                "a \"b\"",
+                "InternalError",
+                "an error on the server (\"a \\\"b\\\"\") has prevented the request from succeeding ( pods/log p)",
+            ),
+            (
+                302,
+                "",
+                "",
+                "the server responded with the status code 302 but did not return more information ( pods/log p)",
+            ),
         ];
         for (code, text, reason, message) in rows {
             let status = refused(code, text, "p");

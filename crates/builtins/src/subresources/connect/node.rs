@@ -1,4 +1,4 @@
-//! Where a node is reached: from its object, pure.
+//! Where a node's agent is reached: from its object, pure.
 
 use sampan_apiserver::subresource::Parent;
 use sampan_model::{GroupResource, Reason, Status, Value};
@@ -14,10 +14,14 @@ pub(super) struct Node {
 }
 
 /// The node of that name, or why it cannot be reached.
-pub(super) fn of(parent: &dyn Parent, name: &str, types: &[String]) -> Result<Node, Status> {
+pub(super) fn named(parent: &dyn Parent, name: &str, types: &[String]) -> Result<Node, Status> {
     let nodes = GroupResource::new("", "nodes");
-    let node = parent.find(&nodes, "", name).ok_or_else(|| Status::not_found(&nodes, name))?;
-    read(&node, types).map_err(|why| Status::failure(500, Reason::Unknown, why))
+    of(&parent.find(&nodes, "", name).ok_or_else(|| Status::not_found(&nodes, name))?, types)
+}
+
+/// The same of its object.
+pub(super) fn of(node: &Value, types: &[String]) -> Result<Node, Status> {
+    read(node, types).map_err(|why| Status::failure(500, Reason::Unknown, why))
 }
 
 fn read(node: &Value, types: &[String]) -> Result<Node, String> {

@@ -1,35 +1,28 @@
-//! `nodes/proxy`, `pods/proxy`, `services/proxy`.
-
-use std::net::{IpAddr, SocketAddr};
+//! `nodes/proxy`, `pods/proxy`, `services/proxy`: passes a request on to what the path names, and the answer back.
 
 use async_trait::async_trait;
-use http::HeaderValue;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sampan_apiserver::backend::{self, Location, Scheme};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use sampan_apiserver::backend::{self, Location};
 use sampan_apiserver::http_io::respond::{self, Answer};
 use sampan_apiserver::subresource::{Connect, Connection, Parent};
 use sampan_model::field_error::go_quote;
 use sampan_model::{GroupResource, Status, Value};
 
-use super::{Reach, node, service, unreachable};
-use crate::Nodes;
+use super::target::{self, Asked};
+use super::way::{self, Way};
+use super::{Reach, unreachable};
 use crate::subresources::connect_options;
 
-/// What Go leaves as it is in a path.
-const PATH: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b'/')
-    .remove(b':')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b'@');
+/// Headers of an answer that are about its own origin, which is not this server's (upstream's `corsRemovingTransport`).
+const CORS: [&str; 4] = [
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+];
 
 /// `nodes/proxy`, `pods/proxy`, `services/proxy`.
 #[derive(Debug)]
@@ -49,84 +42,6 @@ impl Proxy {
         };
         Self { resource: resource.to_owned(), kind, reach }
     }
-
-    /// Where a request leads, without its path.
-    fn location(
-        &self,
-        parent: &dyn Parent,
-        reach: &Nodes,
-        object: &Value,
-        (scheme, name, port): (&str, &str, &str),
-    ) -> Result<Location, Status> {
-        let (namespace, asked) = parent.place();
-        let at =
-            |scheme, host, port| Location { scheme, host, port, path: String::new(), query: String::new() };
-        let plain = if scheme == "https" { Scheme::AnyHttps } else { Scheme::Http };
-        let default_port = if scheme == "https" { 443 } else { 80 };
-        let number = |port: &str| {
-            port.parse::<u16>().map_err(|_| Status::bad_request(format!("invalid port {}", go_quote(port))))
-        };
-        match self.resource.as_str() {
-            "nodes" => {
-                let node = node::of(parent, name, &reach.address_types)?;
-                if port.is_empty() || port.parse() == Ok(node.port) {
-                    return Ok(at(Scheme::Node, node.host, node.port));
-                }
-                may_be_proxied_to(&node.host)?;
-                Ok(at(plain, node.host, number(port)?))
-            }
-            "services" => {
-                let (host, port) = service::endpoint(parent, namespace, name, port, asked)?;
-                Ok(at(plain, host, port))
-            }
-            _ => {
-                let address =
-                    object.array_at(&["status", "podIPs"]).first().map_or("", |ip| ip.str_at(&["ip"]));
-                let address = if address.is_empty() { object.str_at(&["status", "podIP"]) } else { address };
-                if address.parse::<IpAddr>().is_err() {
-                    return Err(Status::bad_request("address not allowed"));
-                }
-                may_be_proxied_to(address)?;
-                let port =
-                    if port.is_empty() { first_port(object).unwrap_or(default_port) } else { number(port)? };
-                Ok(at(plain, address.to_owned(), port))
-            }
-        }
-    }
-}
-
-/// Scheme, name and port in `scheme:name:port`, `name:port` or `name` (upstream's `SplitSchemeNamePort`).
-fn split_name(text: &str) -> Option<(&str, &str, &str)> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let split = match *parts.as_slice() {
-        [name] => ("", name, ""),
-        [name, port] => ("", name, port),
-        [scheme @ ("" | "http" | "https"), name, port] => (scheme, name, port),
-        _ => return None,
-    };
-    (!split.1.is_empty()).then_some(split)
-}
-
-/// The machine itself and its links are not proxied to (upstream's `IsProxyableIP`).
-fn may_be_proxied_to(host: &str) -> Result<(), Status> {
-    let refused = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local() || (ip.octets()[..3] == [224, 0, 0]),
-        Ok(IpAddr::V6(ip)) => {
-            let first = ip.segments()[0];
-            let links = first & 0xffc0 == 0xfe80 || matches!(first & 0xff0f, 0xff01 | 0xff02);
-            ip.is_loopback()
-                || links
-                || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback() || ip.is_link_local())
-        }
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    };
-    if refused { Err(Status::bad_request("address not allowed")) } else { Ok(()) }
-}
-
-fn first_port(pod: &Value) -> Option<u16> {
-    let mut ports =
-        pod.array_at(&["spec", "containers"]).iter().filter_map(|c| c.array_at(&["ports"]).first());
-    u16::try_from(ports.next()?.get("containerPort")?.as_i64()?).ok()
 }
 
 #[async_trait]
@@ -140,42 +55,36 @@ impl Connect for Proxy {
     }
 
     async fn connect(&self, parent: &dyn Parent, connection: Connection<'_>) -> Result<Answer, Status> {
-        let (namespace, asked) = parent.place();
-        let Some(name) = split_name(asked) else {
+        let (namespace, text) = parent.place();
+        let Some(asked) = Asked::parse(text) else {
             let kind = self.resource.trim_end_matches('s');
-            return Err(Status::bad_request(format!("invalid {kind} request {}", go_quote(asked))));
+            return Err(Status::bad_request(format!("invalid {kind} request {}", go_quote(text))));
         };
         let resource = GroupResource::new("", self.resource.as_str());
-        let object = parent.find(&resource, namespace, name.1);
-        let object = object.ok_or_else(|| Status::not_found(&resource, name.1))?;
+        let object = parent.find(&resource, namespace, asked.name);
+        let object = object.ok_or_else(|| Status::not_found(&resource, asked.name))?;
         let Some(reach) = &self.reach else { return Err(unreachable("proxy")) };
+        let mut location = match self.resource.as_str() {
+            "nodes" => target::node(&object, &asked, reach).await?,
+            "services" => target::service(parent, &asked)?,
+            _ => target::pod(&object, &asked)?,
+        };
         let parts = connection.parts;
-        let mut location = self.location(parent, reach, &object, name)?;
-        let path = connection.options.str_at(&["path"]);
-        location.path = utf8_percent_encode(path, &PATH).to_string();
+        let path = way::cleaned(connection.options.str_at(&["path"]));
+        location.path = way::encoded(&path);
         parts.uri.query().unwrap_or_default().clone_into(&mut location.query);
-        let reads = matches!(parts.method, http::Method::GET | http::Method::HEAD);
         if backend::is_upgrade(parts) {
             return reach.backend.upgrade(&location, parts).await;
         }
-        if path.is_empty() && reads {
+        if path.is_empty() && matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(moved(&parts.uri));
         }
-        let prefix =
-            parts.uri.path().strip_suffix(location.path.as_str()).unwrap_or(parts.uri.path()).to_owned();
-        let mut headers = parts.headers.clone();
-        forwarded(&mut headers, parts, &format!("{prefix}{}", location.path));
-        let request = backend::Request { method: &parts.method, headers: &headers, body: connection.body };
-        let mut answer =
-            reach.backend.request(&location, request).await.map_err(|why| {
-                Status::service_unavailable(format!("error trying to reach service: {why}"))
-            })?;
-        if let Some(to) = answer.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok())
-            && let Ok(to) = HeaderValue::try_from(rewritten(to, &location.authority(), &prefix))
-        {
-            answer.headers_mut().insert(http::header::LOCATION, to);
-        }
-        Ok(answer)
+        let way = Way::of(&percent_decode_str(parts.uri.path()).decode_utf8_lossy(), &path);
+        let headers = headers(parts, &way.forwarded_uri(&location.path));
+        let (method, body, peer) = (&parts.method, connection.body, backend::peer(parts));
+        let request = backend::Request { method, headers: &headers, body, peer };
+        let answer = reach.backend.request(&location, request).await.map_err(target::failed)?;
+        Ok(rewritten(answer, &way, &location, &headers))
     }
 }
 
@@ -183,106 +92,39 @@ impl Connect for Proxy {
 fn moved(uri: &http::Uri) -> Answer {
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let mut answer = respond::bytes(301, "text/plain", "");
-    answer.headers_mut().remove(http::header::CONTENT_TYPE);
+    answer.headers_mut().remove(CONTENT_TYPE);
     if let Ok(to) = HeaderValue::try_from(format!("{}/{query}", uri.path())) {
-        answer.headers_mut().insert(http::header::LOCATION, to);
+        answer.headers_mut().insert(LOCATION, to);
     }
     answer
 }
 
-/// Says by which way the request came.
-fn forwarded(headers: &mut http::HeaderMap, parts: &http::request::Parts, uri: &str) {
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    };
-    set("x-forwarded-uri", uri);
-    let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-    if let Some(host) = host.or_else(|| parts.uri.host()) {
-        set("x-forwarded-host", host);
+/// The headers of a request, with what it was asked by. As upstream has it, `Host` stays the client's.
+fn headers(parts: &Parts, forwarded_uri: &str) -> HeaderMap {
+    let mut headers = parts.headers.clone();
+    if let Ok(uri) = HeaderValue::try_from(forwarded_uri) {
+        headers.insert("x-forwarded-uri", uri);
     }
-    set("x-forwarded-proto", "https");
-    if let Some(peer) = parts.extensions.get::<SocketAddr>() {
-        let before = parts.headers.get("x-forwarded-for").and_then(|list| list.to_str().ok());
-        set(
-            "x-forwarded-for",
-            &before.map_or_else(|| peer.ip().to_string(), |list| format!("{list}, {}", peer.ip())),
-        );
+    // HTTP/2 says it in another place.
+    if !headers.contains_key(HOST)
+        && let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok())
+    {
+        headers.insert(HOST, host);
     }
+    headers
 }
 
-/// Where a redirect of the other side leads for the client: below the proxy, if it stays on the same host.
-fn rewritten(to: &str, authority: &str, prefix: &str) -> String {
-    let path = match to.split_once("://") {
-        Some((_, rest)) => {
-            let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-            if host != authority {
-                return to.to_owned();
-            }
-            path
-        }
-        None => to,
-    };
-    if !path.starts_with('/') || path.starts_with(prefix) {
-        return path.to_owned();
+/// An answer for a client that knows only this server.
+fn rewritten(mut answer: Answer, way: &Way, location: &Location, asked: &HeaderMap) -> Answer {
+    let headers = answer.headers_mut();
+    for name in CORS {
+        headers.remove(name);
     }
-    format!("{prefix}{path}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxied_name_may_have_a_scheme_and_a_port() {
-        let rows = [
-            ("web", Some("web")),
-            ("web:80", Some("web")),
-            ("web:", Some("web")),
-            ("https:web:443", Some("web")),
-            (":web:443", Some("web")),
-            ("ftp:web:21", None),
-            ("a:b:c:d", None),
-            ("", None),
-            (":80", None),
-        ];
-        for (text, want) in rows {
-            assert_eq!(split_name(text).map(|(_, name, _)| name), want, "{text}");
-        }
+    let host = asked.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok())
+        && let Ok(to) = HeaderValue::try_from(way.rewritten(to, &location.authority(), host))
+    {
+        headers.insert(LOCATION, to);
     }
-
-    #[test]
-    fn the_machine_itself_is_not_proxied_to() {
-        let rows = [
-            ("10.0.0.1", true),
-            ("127.0.0.1", false),
-            ("169.254.169.254", false),
-            ("224.0.0.1", false),
-            ("::1", false),
-            ("::ffff:127.0.0.1", false),
-            ("fe80::1", false),
-            ("ff02::1", false),
-            ("fd00::1", true),
-            ("localhost", false),
-            ("node-1", true),
-        ];
-        for (host, want) in rows {
-            assert_eq!(may_be_proxied_to(host).is_ok(), want, "{host}");
-        }
-    }
-
-    #[test]
-    fn redirects_stay_below_the_proxy() {
-        let rows = [
-            ("/login", "/p/proxy/login"),
-            ("http://10.0.0.1:80/login", "/p/proxy/login"),
-            ("http://other/login", "http://other/login"),
-            ("login", "login"),
-            ("/p/proxy/login", "/p/proxy/login"),
-        ];
-        for (to, want) in rows {
-            assert_eq!(rewritten(to, "10.0.0.1:80", "/p/proxy"), want, "{to}");
-        }
-    }
+    answer
 }

@@ -22,12 +22,12 @@ pub(super) fn endpoint(
     let mut found: Vec<Endpoint> = slices
         .iter()
         .filter(|slice| slice.str_at(&["metadata", "labels", "kubernetes.io/service-name"]) == name)
-        .flat_map(|slice| of_slice(slice, &port))
+        .flat_map(|slice| of_slice(slice, &port, namespace))
         .collect();
     if slices.is_empty()
         && let Some(endpoints) = parent.find(&GroupResource::new("", "endpoints"), namespace, name)
     {
-        found = of_endpoints(&endpoints, &port);
+        found = of_endpoints(&endpoints, &port, namespace);
     }
     // Any of them, and the next ones where that is not what it says it is.
     let start = if found.is_empty() { 0 } else { rand::random_range(0..found.len()) };
@@ -68,33 +68,32 @@ fn number_of(ports: &[Value], name: &str) -> Option<u16> {
     u16::try_from(port.get("port")?.as_i64()?).ok()
 }
 
-fn of_slice(slice: &Value, port: &str) -> Vec<Endpoint> {
+fn of_slice(slice: &Value, port: &str, namespace: &str) -> Vec<Endpoint> {
     let Some(port) = number_of(slice.array_at(&["ports"]), port) else { return Vec::new() };
     let is_ready = |endpoint: &&Value| {
         let ready = endpoint.at(&["conditions", "ready"]);
         ready.is_none_or(|ready| ready.as_bool() != Some(false))
     };
     let ready = slice.array_at(&["endpoints"]).iter().filter(is_ready);
-    ready.filter_map(|e| of_target(e, e.array_at(&["addresses"]).first()?.as_str()?, port)).collect()
+    ready
+        .filter_map(|e| of_target(e, e.array_at(&["addresses"]).first()?.as_str()?, port, namespace))
+        .collect()
 }
 
-fn of_endpoints(endpoints: &Value, port: &str) -> Vec<Endpoint> {
+fn of_endpoints(endpoints: &Value, port: &str, namespace: &str) -> Vec<Endpoint> {
     let subsets = endpoints.array_at(&["subsets"]);
     let of_subset = |subset: &Value| {
         let port = number_of(subset.array_at(&["ports"]), port);
         let addresses = subset.array_at(&["addresses"]).iter();
-        addresses.filter_map(|a| of_target(a, a.str_at(&["ip"]), port?)).collect::<Vec<_>>()
+        addresses.filter_map(|a| of_target(a, a.str_at(&["ip"]), port?, namespace)).collect::<Vec<_>>()
     };
     subsets.iter().flat_map(of_subset).collect()
 }
 
-fn of_target(endpoint: &Value, address: &str, port: u16) -> Option<Endpoint> {
+fn of_target(endpoint: &Value, address: &str, port: u16, namespace: &str) -> Option<Endpoint> {
     let target = endpoint.get("targetRef")?;
-    (target.str_at(&["kind"]) == "Pod").then(|| Endpoint {
-        address: address.to_owned(),
-        port,
-        pod: target.str_at(&["name"]).to_owned(),
-    })
+    let is_pod = target.str_at(&["kind"]) == "Pod" && target.str_at(&["namespace"]) == namespace;
+    is_pod.then(|| Endpoint { address: address.to_owned(), port, pod: target.str_at(&["name"]).to_owned() })
 }
 
 fn has_address(pod: &Value, address: &str) -> bool {
@@ -115,18 +114,19 @@ mod tests {
     fn ready_pods_of_the_port_are_endpoints() {
         let slice = value(
             r#"{"ports":[{"name":"web","port":8080}],"endpoints":[
-                {"addresses":["10.0.0.1"],"targetRef":{"kind":"Pod","name":"a"}},
-                {"addresses":["10.0.0.2"],"conditions":{"ready":false},"targetRef":{"kind":"Pod","name":"b"}},
+                {"addresses":["10.0.0.1"],"targetRef":{"kind":"Pod","namespace":"n","name":"a"}},
+                {"addresses":["10.0.0.4"],"targetRef":{"kind":"Pod","namespace":"other","name":"d"}},
+                {"addresses":["10.0.0.2"],"conditions":{"ready":false},"targetRef":{"kind":"Pod","namespace":"n","name":"b"}},
                 {"addresses":["10.0.0.3"],"conditions":{"ready":true}}]}"#,
         );
         let want = Endpoint { address: "10.0.0.1".into(), port: 8080, pod: "a".into() };
-        assert_eq!(of_slice(&slice, "web"), [want]);
-        assert_eq!(of_slice(&slice, "other"), []);
+        assert_eq!(of_slice(&slice, "web", "n"), [want]);
+        assert_eq!(of_slice(&slice, "other", "n"), []);
         let endpoints = value(
-            r#"{"subsets":[{"ports":[{"port":80}],"addresses":[{"ip":"10.0.0.1","targetRef":{"kind":"Pod","name":"a"}},{"ip":"1.1.1.1"}]}]}"#,
+            r#"{"subsets":[{"ports":[{"port":80}],"addresses":[{"ip":"10.0.0.1","targetRef":{"kind":"Pod","namespace":"n","name":"a"}},{"ip":"1.1.1.1"}]}]}"#,
         );
         let want = Endpoint { address: "10.0.0.1".into(), port: 80, pod: "a".into() };
-        assert_eq!(of_endpoints(&endpoints, ""), [want]);
+        assert_eq!(of_endpoints(&endpoints, "", "n"), [want]);
     }
 
     #[test]
