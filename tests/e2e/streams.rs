@@ -63,6 +63,40 @@ fn a_command_talks_and_its_exit_code_is_kubectls() {
 }
 
 #[test]
+fn a_terminal_has_the_size_of_kubectls() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::termios::{Winsize, tcsetwinsize};
+
+    let case = Case::start();
+    case.each(|kubectl| {
+        let terminal = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
+        rustix::pty::unlockpt(&terminal).unwrap();
+        let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap();
+        let end = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let resize = |ws_col, ws_row| {
+            tcsetwinsize(&terminal, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        };
+        resize(81, 25);
+        let child = Running(kubectl.spawn_at(&["exec", "-it", "web", "--", "sizes"], &end));
+        drop(end);
+        let mut said = BufReader::new(std::fs::File::from(terminal.try_clone().unwrap()));
+        let mut until = |want: &str| {
+            let mut line = String::new();
+            while !line.contains(want) {
+                line.clear();
+                assert!(said.read_line(&mut line).unwrap() > 0, "{want} is not said");
+            }
+        };
+        until("81x25");
+        resize(100, 30);
+        let id = Pid::from_raw(i32::try_from(child.0.id()).unwrap()).unwrap();
+        kill_process(id, Signal::WINCH).unwrap();
+        until("100x30");
+    });
+    case.node.is_quiet();
+}
+
+#[test]
 fn what_cannot_be_joined_is_refused_in_upstreams_words() {
     let case = Case::start();
     case.each(|kubectl| {

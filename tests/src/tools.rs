@@ -80,10 +80,23 @@ impl Kubectl {
         child.wait_with_output().expect("kubectl ends")
     }
 
-    /// Starts it, with pipes to its input and of its output.
-    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(&self.cache).args(args);
+        command
+    }
+
+    /// Starts it at a terminal.
+    pub fn spawn_at(&self, args: &[&str], terminal: &std::fs::File) -> std::process::Child {
+        let end = || terminal.try_clone().expect("an open file can be shared");
+        let mut command = self.command(args);
+        command.stdin(end()).stdout(end()).stderr(end());
+        command.spawn().expect("kubectl can be started")
+    }
+
+    /// Starts it, with pipes to its input and of its output.
+    pub fn spawn(&self, args: &[&str]) -> std::process::Child {
+        let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.spawn().expect("kubectl can be started")
     }

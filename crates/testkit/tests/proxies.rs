@@ -95,7 +95,7 @@ async fn requests_reach_pods_and_services_as_they_are() {
     let rows = [
         (Method::GET, "pods/web:PORT/proxy/a%20b/?c=d%20e", "/a%20b/?c=d%20e"),
         (Method::POST, "pods/http:web:PORT/proxy/", "/"),
-        (Method::PUT, "services/web/proxy/x//../y", "/y"),
+        (Method::PUT, "services/web/proxy/x/../y", "/y"),
         (Method::PATCH, "services/web:80/proxy/x", "/x"),
         (Method::DELETE, "services/http:web:80/proxy/x", "/x"),
         (Method::OPTIONS, "services/web:80/proxy/x", "/x"),

@@ -139,9 +139,11 @@ impl Carrier {
         tokio::select! {
             ended = &mut reader => ended,
             ended = &mut writer => {
-                ended?;
-                // What the other side still sends is read, or else the machine would cut off what it has not read yet.
+                let mut write = ended?;
+                // The other side ends the connection when it has seen all. Go's clients look at frames in several tasks, and forget those
+                // that they have not looked at when the connection ends before.
                 let _ = tokio::time::timeout(LINGER, reader).await;
+                write.shutdown().await?;
                 Ok(())
             }
         }
@@ -237,7 +239,7 @@ impl Carrier {
         &self,
         mut to: WriteHalf<T>,
         mut queue: mpsc::Receiver<Command>,
-    ) -> Result<(), Error> {
+    ) -> Result<WriteHalf<T>, Error> {
         let mut encoder = Encoder::default();
         let mut buffer = BytesMut::new();
         let mut ping_id = if self.role == Role::Client { 1 } else { 2 };
@@ -265,8 +267,7 @@ impl Carrier {
             to.write_all_buf(&mut buffer).await?;
             to.flush().await?;
             if close {
-                to.shutdown().await?;
-                return Ok(());
+                return Ok(to);
             }
         }
     }
