@@ -71,7 +71,8 @@ impl Cluster {
     /// Starts one with everything, the node included. Only root can, in a network of the test's own ([`crate::network`]).
     pub fn start_whole(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        Self::start_in(dir, args)
+        // How full the machine's disk is, is no concern of a test's.
+        Self::start_in(dir, ["--eviction-hard", "memory.available<100Mi"].iter().chain(args))
     }
 
     fn start_in<'a>(dir: TempDir, args: impl IntoIterator<Item = &'a &'a str>) -> Self {

@@ -15,9 +15,10 @@ pub fn enter_own() -> Result<()> {
     let address = format!("{ADDRESS}/24");
     let steps: [&[&str]; 6] = [
         &["link", "set", "lo", "up"],
-        &["link", "add", "outside", "type", "veth", "peer", "name", "nowhere"],
+        // Its other end is called veth0.
+        &["link", "add", "outside", "type", "veth"],
         &["address", "add", &address, "dev", "outside"],
-        &["link", "set", "nowhere", "up"],
+        &["link", "set", "veth0", "up"],
         &["link", "set", "outside", "up"],
         &["route", "add", "default", "via", "192.168.77.1"],
     ];

@@ -72,7 +72,7 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         hosts: Some(flags.registry_config_dir.clone()),
         ..ImageOptions::new(dir.images())
     })?;
-    let network = network::open(flags, &directory, address).await?;
+    let network = network::open(flags, &directory)?;
     let runtime = RuntimeOptions {
         executable: PathBuf::from("/proc/self/exe"),
         directory: directory.clone(),

@@ -111,12 +111,12 @@ fn what_a_container_may_use_is_what_it_gets_as_root() {
 fn probes_and_hooks_decide_as_root() {
     let Some(rig) = cluster() else { return };
     let mut probed = shell("c", "sleep 9999");
-    probed["lifecycle"] = json!({"postStart": {"exec": {"command": ["touch", "/started"]}},
+    probed["lifecycle"] = json!({"postStart": {"exec": {"command": ["sh", "-c", "> /started"]}},
         "preStop": {"exec": {"command": ["sh", "-c", "echo stopping > /shared/hook"]}}});
-    probed["startupProbe"] = json!({"exec": {"command": ["test", "-e", "/started"]}, "periodSeconds": 1});
-    probed["readinessProbe"] = json!({"exec": {"command": ["test", "-e", "/ready"]}, "periodSeconds": 1});
+    probed["startupProbe"] = json!({"exec": {"command": ["sh", "-c", "[ -e /started ]"]}, "periodSeconds": 1});
+    probed["readinessProbe"] = json!({"exec": {"command": ["sh", "-c", "[ -e /ready ]"]}, "periodSeconds": 1});
     probed["livenessProbe"] =
-        json!({"exec": {"command": ["test", "!", "-e", "/dead"]}, "periodSeconds": 1, "failureThreshold": 1});
+        json!({"exec": {"command": ["sh", "-c", "! [ -e /dead ]"]}, "periodSeconds": 1, "failureThreshold": 1});
     probed["volumeMounts"] = json!([{"name": "shared", "mountPath": "/shared"}]);
     let host = tempfile::tempdir().expect("a directory");
     rig.apply(&pod(
@@ -126,9 +126,9 @@ fn probes_and_hooks_decide_as_root() {
     ));
     rig.eventually("it has started", || status(&rig, "p", "containerStatuses", "c")["started"] == true);
     assert_eq!(status(&rig, "p", "containerStatuses", "c")["ready"], false);
-    rig.kubectl.run(&["exec", "p", "--", "touch", "/ready"]);
+    rig.kubectl.run(&["exec", "p", "--", "sh", "-c", "> /ready"]);
     rig.wait_ready("p");
-    rig.kubectl.run(&["exec", "p", "--", "touch", "/dead"]);
+    rig.kubectl.run(&["exec", "p", "--", "sh", "-c", "> /dead"]);
     rig.eventually("it is started again", || {
         status(&rig, "p", "containerStatuses", "c")["restartCount"] == 1
     });

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Taint;
 
 use sampan_node::pressure::thresholds::Thresholds;
@@ -24,6 +25,9 @@ pub(crate) struct NodeFlags {
     /// Port of the node's own API; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 10250)]
     pub(crate) kubelet_port: u16,
+    /// Range of the addresses of the node's pods
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/24")]
+    pub(crate) pod_cidr: Ipv4Net,
     /// Addresses of the cluster's DNS, which pods are told [default: the tenth of the service range, where that is known]
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub(crate) cluster_dns: Vec<IpAddr>,
