@@ -108,7 +108,9 @@ impl<K: Object> Informer<K> {
             Event::InitDone => {
                 let gone: Vec<_> =
                     self.0.objects.read().keys().filter(|key| !listed.contains(*key)).cloned().collect();
-                gone.iter().for_each(|key| self.remove(key));
+                for key in &gone {
+                    self.remove(key);
+                }
                 *listed = HashSet::new();
                 self.0.synced.send_replace(true);
             }

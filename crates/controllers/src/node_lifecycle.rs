@@ -181,6 +181,13 @@ impl Keeper {
                 Ok(()) if transition && was_ready => self.lost(name, node).await,
                 result => result,
             };
+            if result.is_err()
+                && was_ready
+                && let Some(seen) = self.memory.lock().nodes.get_mut(name)
+            {
+                // Its pods are still to be told.
+                seen.was_ready = true;
+            }
             // One node that cannot be written does not keep the others.
             failed = result.err().or(failed);
         }

@@ -49,10 +49,12 @@ fn stay(taints: &[Taint], tolerations: &[Toleration]) -> Stay {
     least
 }
 
-/// When a pod is evicted: a time once set stays, unless a shorter one comes.
-fn due(known: Option<(Instant, Instant)>, now: Instant, stay: Duration) -> (Instant, Instant) {
-    let (since, before) = known.unwrap_or((now, now + stay));
-    (since, before.min(since + stay))
+/// When a pod is evicted. A time that is set stays: neither a second taint nor another toleration gives it more or less. But who may not stay at all goes now.
+fn due(known: Option<Instant>, now: Instant, stay: Duration) -> Instant {
+    match known {
+        Some(at) if !stay.is_zero() => at,
+        _ => now + stay,
+    }
 }
 
 fn no_execute(node: &Node) -> Vec<&Taint> {
@@ -69,8 +71,8 @@ struct Evictor {
     context: Context,
     pods: Informer<Pod>,
     nodes: Informer<Node>,
-    /// Pods that are to leave, by their UID: since when that is known, and when.
-    leaving: Mutex<HashMap<ObjectKey, (String, (Instant, Instant))>>,
+    /// Pods that are to leave, with their UIDs, and when.
+    leaving: Mutex<HashMap<ObjectKey, (String, Instant)>>,
 }
 
 impl Evictor {
@@ -128,7 +130,7 @@ impl Evictor {
         let now = Instant::now();
         let at = {
             let mut leaving = self.leaving.lock();
-            let known = leaving.get(key).filter(|(of, _)| *of == uid).map(|(_, times)| *times);
+            let known = leaving.get(key).filter(|(of, _)| *of == uid).map(|(_, at)| *at);
             match stay(&taints, tolerations) {
                 Stay::Always => {
                     leaving.remove(key);
@@ -138,9 +140,9 @@ impl Evictor {
                     return Ok(None);
                 }
                 Stay::For(time) => {
-                    let times = due(known, now, time);
-                    leaving.insert(key.clone(), (uid, times));
-                    times.1
+                    let at = due(known, now, time);
+                    leaving.insert(key.clone(), (uid, at));
+                    at
                 }
             }
         };
@@ -229,18 +231,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_time_that_is_set_is_only_made_shorter() {
-        let begun = Instant::now();
-        let seconds = Duration::from_secs;
+    async fn a_time_that_is_set_stays() {
+        let (begun, seconds) = (Instant::now(), Duration::from_secs);
         let first = due(None, begun, seconds(300));
-        assert_eq!(first, (begun, begun + seconds(300)));
+        assert_eq!(first, begun + seconds(300));
         let later = begun + seconds(100);
         assert_eq!(due(Some(first), later, seconds(600)), first, "a longer one changes nothing");
-        assert_eq!(
-            due(Some(first), later, seconds(30)),
-            (begun, begun + seconds(30)),
-            "a shorter one has passed"
-        );
+        assert_eq!(due(Some(first), later, seconds(30)), first, "nor does a shorter one");
+        assert_eq!(due(Some(first), later, Duration::ZERO), later, "but who may not stay goes");
     }
 
     const PODS: &str = "/api/v1/namespaces/default/pods";

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::metrics::{Metrics, QueueMetrics};
 
-/// The pauses of a key that fails: client-go's `DefaultTypedControllerRateLimiter`, but for its longest one (1000 s), by which a cluster that was broken stays so.
+/// The pauses of a key that fails: client-go's, but for its longest one (1000 s), for which nobody wants to wait once the cause is gone.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What a key is: small, and comparable.
 pub(crate) trait Key: Clone + Eq + Hash + Ord + Send + Sync + std::fmt::Debug + 'static {}
@@ -106,13 +106,13 @@ impl<K: Key> WorkQueue<K> {
                 let result = reconcile(key.clone()).await;
                 self.0.metrics.reconciled(self.0.name, result.is_ok());
                 if let Err(error) = &result {
-                    let controller = self.0.name;
-                    tracing::warn!(
-                        controller,
-                        ?key,
-                        error = error as &dyn std::error::Error,
-                        "cannot reconcile"
-                    );
+                    let (controller, error) = (self.0.name, error as &dyn std::error::Error);
+                    // Others write too: that is no news, only a reason to look again.
+                    if matches!(&result, Err(kube::Error::Api(status)) if status.code == 409) {
+                        tracing::debug!(controller, ?key, error, "somebody else was faster");
+                    } else {
+                        tracing::warn!(controller, ?key, error, "cannot reconcile");
+                    }
                 }
                 self.done(key, result.is_ok());
             }

@@ -12,7 +12,7 @@ fn node(object: Value) -> Node {
     serde_json::from_value(object).expect("a node")
 }
 
-fn with(ready: &str, taints: Value) -> Node {
+fn with(ready: &str, taints: &Value) -> Node {
     node(json!({"metadata": {"name": "n"}, "spec": {"taints": taints},
         "status": {"conditions": [{"type": "Ready", "status": ready}]}}))
 }
@@ -32,36 +32,36 @@ fn conditions_become_taints_and_go_with_them() {
     let (allowed, later, off) = (Eviction::Allowed, Eviction::Later, Eviction::Off);
     let lost = json!([taint("unreachable", "NoSchedule"), taint("unreachable", "NoExecute")]);
     let rows: Vec<(&str, Node, Eviction, Option<&[&str]>)> = vec![
-        ("ready", with("True", json!([])), later, None),
+        ("ready", with("True", &json!([])), later, None),
         (
             "a new node that says it is ready",
-            with("True", json!([taint("not-ready", "NoSchedule")])),
+            with("True", &json!([taint("not-ready", "NoSchedule")])),
             later,
             Some(&[]),
         ),
         ("a new node that says nothing", new, allowed, None),
-        ("not ready", with("False", json!([])), later, Some(&["not-ready:NoSchedule"])),
+        ("not ready", with("False", &json!([])), later, Some(&["not-ready:NoSchedule"])),
         (
             "not ready, and its pods may go",
-            with("False", json!([])),
+            with("False", &json!([])),
             allowed,
             Some(&["not-ready:NoSchedule", "not-ready:NoExecute"]),
         ),
         (
             "unknown",
-            with("Unknown", json!([])),
+            with("Unknown", &json!([])),
             allowed,
             Some(&["unreachable:NoSchedule", "unreachable:NoExecute"]),
         ),
-        ("all is done", with("Unknown", lost.clone()), later, None),
+        ("all is done", with("Unknown", &lost), later, None),
         (
             "it speaks again, but is not ready",
-            with("False", lost.clone()),
+            with("False", &lost),
             later,
             Some(&["not-ready:NoSchedule", "not-ready:NoExecute"]),
         ),
-        ("it is back", with("True", lost.clone()), later, Some(&[])),
-        ("all nodes are gone", with("Unknown", lost), off, Some(&["unreachable:NoSchedule"])),
+        ("it is back", with("True", &lost), later, Some(&[])),
+        ("all nodes are gone", with("Unknown", &lost), off, Some(&["unreachable:NoSchedule"])),
         (
             "taints of others stay",
             with(
@@ -141,8 +141,8 @@ async fn pods_are_evicted_one_node_after_the_other() {
 fn when_no_node_is_ready_it_is_not_the_nodes() {
     let gone = |nodes: &[Node]| is_all_gone(&zones(nodes.iter()));
     assert!(!gone(&[]));
-    assert!(gone(&[with("Unknown", json!([])), with("False", json!([]))]));
-    assert!(!gone(&[with("Unknown", json!([])), with("True", json!([]))]));
+    assert!(gone(&[with("Unknown", &json!([])), with("False", &json!([]))]));
+    assert!(!gone(&[with("Unknown", &json!([])), with("True", &json!([]))]));
 }
 
 async fn read(server: &TestServer, path: &str) -> Value {
