@@ -66,7 +66,7 @@ fn conditions_become_taints_and_go_with_them() {
             "taints of others stay",
             with(
                 "True",
-                json!([{"key": "mine", "effect": "NoExecute"}, taint("unreachable", "NoSchedule"),
+                &json!([{"key": "mine", "effect": "NoExecute"}, taint("unreachable", "NoSchedule"),
             taint("out-of-service", "NoExecute")]),
             ),
             later,
