@@ -74,7 +74,7 @@ fn processes(node: &Path, pods: &[String]) -> Vec<(Pid, String)> {
 fn cgroups(pods: &[String]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for hierarchy in entries(Path::new("/sys/fs/cgroup")).iter().chain([&PathBuf::from("/sys/fs/cgroup")]) {
-        for class in ["kubepods", "kubepods/burstable", "kubepods/besteffort"] {
+        for class in ["sampan", "kubepods", "kubepods/burstable", "kubepods/besteffort"] {
             for pod in pods {
                 let path = hierarchy.join(class).join(format!("pod{pod}"));
                 if path.is_dir() {

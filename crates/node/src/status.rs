@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pods::memory::Memory;
@@ -87,6 +87,23 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
 pub(crate) fn time(at: SystemTime) -> Time {
     let second = Timestamp::try_from(at).map_or(0, Timestamp::as_second);
     Time(Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// The containers that wait for their next start since this status.
+pub(crate) fn begin_to_back_off<'a>(before: Option<&PodStatus>, now: &'a PodStatus) -> Vec<&'a str> {
+    fn waiting(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+        let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+        all.filter(|container| {
+            let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+            waiting.and_then(|waiting| waiting.reason.as_deref()) == Some("CrashLoopBackOff")
+        })
+    }
+    let was = |container: &ContainerStatus| {
+        before.is_some_and(|before| {
+            waiting(before).any(|b| b.name == container.name && b.restart_count == container.restart_count)
+        })
+    };
+    waiting(now).filter(|container| !was(container)).map(|container| container.name.as_str()).collect()
 }
 
 #[cfg(test)]

@@ -113,10 +113,11 @@ fn probes_and_hooks_decide_as_root() {
     let mut probed = shell("c", "sleep 9999");
     probed["lifecycle"] = json!({"postStart": {"exec": {"command": ["sh", "-c", "> /started"]}},
         "preStop": {"exec": {"command": ["sh", "-c", "echo stopping > /shared/hook"]}}});
-    probed["startupProbe"] = json!({"exec": {"command": ["sh", "-c", "[ -e /started ]"]}, "periodSeconds": 1});
-    probed["readinessProbe"] = json!({"exec": {"command": ["sh", "-c", "[ -e /ready ]"]}, "periodSeconds": 1});
-    probed["livenessProbe"] =
-        json!({"exec": {"command": ["sh", "-c", "! [ -e /dead ]"]}, "periodSeconds": 1, "failureThreshold": 1});
+    probed["startupProbe"] =
+        json!({"exec": {"command": ["sh", "-c", "[ -e /started ]"]}, "periodSeconds": 1});
+    probed["readinessProbe"] =
+        json!({"exec": {"command": ["sh", "-c", "[ -e /ready ]"]}, "periodSeconds": 1});
+    probed["livenessProbe"] = json!({"exec": {"command": ["sh", "-c", "! [ -e /dead ]"]}, "periodSeconds": 1, "failureThreshold": 1});
     probed["volumeMounts"] = json!([{"name": "shared", "mountPath": "/shared"}]);
     let host = tempfile::tempdir().expect("a directory");
     rig.apply(&pod(

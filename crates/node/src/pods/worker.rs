@@ -23,7 +23,7 @@ use super::roles;
 use crate::container::{ContainerId, PodUid};
 use crate::runtime::{Sandbox, State};
 use crate::status::{self, Details};
-use crate::words::in_words;
+use crate::words::{in_words, pod_name};
 
 /// Findings that may wait for the worker; a prober that finds the queue full waits.
 const FINDINGS: usize = 32;
@@ -318,6 +318,11 @@ impl Worker {
             now,
         });
         if self.pod.status.as_ref() != Some(&status) {
+            for container in status::begin_to_back_off(self.pod.status.as_ref(), &status) {
+                let pod = pod_name(&self.pod);
+                let message = format!("Back-off restarting failed container {container} in pod {pod}");
+                self.parts.reporter.event(&self.pod, Some(container), Kind::Warning, "BackOff", &message);
+            }
             self.parts.reporter.status(&self.pod, status.clone());
             Arc::make_mut(&mut self.pod).status = Some(status);
         }

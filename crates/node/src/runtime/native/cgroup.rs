@@ -292,6 +292,8 @@ fn kill_all(directory: &Path) {
     }
     // Version 2 kills all at once, whoever forks meanwhile included.
     let _ = fs::write(directory.join("cgroup.kill"), "1");
+    // Of version 1 whoever forks could go on for ever: where processes are counted, there are no new ones from now on.
+    let _ = fs::write(directory.join("pids.max"), "0");
     loop {
         let handles: Vec<OwnedFd> = processes(directory)
             .into_iter()

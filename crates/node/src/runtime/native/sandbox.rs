@@ -19,6 +19,9 @@ use crate::runtime::{ContainerUsage, Error, Sandbox, Usage};
 /// How long a shim may take to end what runs; then its cgroup is killed.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
+/// The cgroup of all shims, in every hierarchy.
+const SHIMS: &str = "/sampan";
+
 /// What the kubelet gives the processes that hold a pod together.
 const SHIM_OOM_SCORE_ADJ: &str = "-998";
 
@@ -96,8 +99,8 @@ async fn make(shared: &Arc<Shared>, pod: &Arc<Pod>, config: &SandboxConfig) -> R
             context: format!("cannot start the pod's shim: {error}"),
             source: Box::new(error),
         })?;
-    cgroup::join(&shared.layout, &shim_cgroup(config), pid)
-        .map_err(failed("cannot put the shim into the pod's cgroup"))?;
+    cgroup::join(&shared.layout, &shim_cgroup(&config.uid), pid)
+        .map_err(failed("cannot put the shim into its cgroup"))?;
     // Best effort: `About` says if the machine withholds it.
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), SHIM_OOM_SCORE_ADJ);
 
@@ -122,15 +125,22 @@ async fn make(shared: &Arc<Shared>, pod: &Arc<Pod>, config: &SandboxConfig) -> R
     Ok(())
 }
 
-fn shim_cgroup(config: &SandboxConfig) -> String {
-    format!("{}/shim", config.cgroup_parent)
+/// Not below the pod's: whatever a pod does to its limits, its shim can still end it.
+fn shim_cgroup(uid: &PodUid) -> String {
+    format!("{SHIMS}/pod{uid}")
 }
 
 async fn make_cgroup(shared: &Arc<Shared>, config: &SandboxConfig) -> Result<(), Error> {
-    let (shared, path, own, resources) =
-        (Arc::clone(shared), config.cgroup_parent.clone(), shim_cgroup(config), config.resources.clone());
+    let (shared, path, own, resources) = (
+        Arc::clone(shared),
+        config.cgroup_parent.clone(),
+        shim_cgroup(&config.uid),
+        config.resources.clone(),
+    );
     blocking(move || {
-        cgroup::create(&shared.layout, &own).map_err(failed("cannot make the pod's cgroup"))?;
+        for path in [&own, &path] {
+            cgroup::create(&shared.layout, path).map_err(failed("cannot make the pod's cgroup"))?;
+        }
         for (file, error) in cgroup::limit(&shared.layout, &path, &resources, false) {
             tracing::warn!(file = %file.display(), %error, "a limit of a pod cannot be set");
         }
@@ -231,10 +241,13 @@ async fn undo(shared: &Arc<Shared>, pod: &Arc<Pod>) -> Result<(), Error> {
         let inner = pod.lock();
         (inner.record.cgroup.clone(), inner.record.host_network)
     };
-    let owner = Arc::clone(shared);
-    blocking(move || cgroup::remove(&owner.layout, &path))
-        .await
-        .map_err(failed("cannot remove the pod's cgroup"))?;
+    let (owner, own) = (Arc::clone(shared), shim_cgroup(&pod.uid));
+    blocking(move || {
+        cgroup::remove(&owner.layout, &path)?;
+        cgroup::remove(&owner.layout, &own)
+    })
+    .await
+    .map_err(failed("cannot remove the pod's cgroup"))?;
 
     let containers: Vec<_> = pod.lock().containers.keys().cloned().collect();
     for (name, attempt) in containers {
