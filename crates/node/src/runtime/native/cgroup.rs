@@ -286,6 +286,34 @@ pub(super) fn remove(layout: &Layout, path: &str) -> io::Result<()> {
     })
 }
 
+/// Lets what is killed end soon: it forks no more, and is not held up by limits of processor time, its own nor those above it. What it returns
+/// is to be written back, once it has ended, for those who live on.
+pub(super) fn hasten(layout: &Layout, above: &str, path: &str) -> Vec<(PathBuf, String)> {
+    let quota = |path: &str| layout.file(path, "cpu", "cpu.cfs_quota_us", "cpu.max");
+    let lift = |file: &Path| {
+        let none = if layout.has_first_version("cpu") { "-1" } else { "max" };
+        let before = fs::read_to_string(file).ok()?;
+        fs::write(file, none).ok()?;
+        Some(before)
+    };
+    if let Some(file) = layout.file(path, "pids", "pids.max", "pids.max") {
+        let _ = fs::write(file, "0");
+    }
+    let held = quota(above).and_then(|file| lift(&file).map(|before| (file, before)));
+    if let Some(file) = quota(path) {
+        lift(&file);
+    }
+    held.into_iter().collect()
+}
+
+/// Writes back what [`hasten`] lifted.
+pub(super) fn restore(held: Vec<(PathBuf, String)>) {
+    for (file, before) in held {
+        // Whoever is gone needs no limit.
+        let _ = fs::write(file, before.trim_end());
+    }
+}
+
 fn kill_all(directory: &Path) {
     if !directory.exists() {
         return;
@@ -293,7 +321,12 @@ fn kill_all(directory: &Path) {
     // Version 2 kills all at once, whoever forks meanwhile included.
     let _ = fs::write(directory.join("cgroup.kill"), "1");
     // Of version 1 whoever forks could go on for ever: where processes are counted, there are no new ones from now on.
-    let _ = fs::write(directory.join("pids.max"), "0");
+    // And what has no time to run has none to end.
+    for (file, none) in [("pids.max", "0"), ("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")] {
+        for directory in subdirectories(directory).iter().map(PathBuf::as_path).chain([directory]) {
+            let _ = fs::write(directory.join(file), none);
+        }
+    }
     loop {
         let handles: Vec<OwnedFd> = processes(directory)
             .into_iter()

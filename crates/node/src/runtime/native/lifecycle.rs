@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::pod::{Known, Pod};
 use super::record::{self, ContainerRecord, StartError};
 use super::shim::CallError;
-use super::{Shared, blocking, bundle, directories, failed, sandbox};
+use super::{Shared, blocking, bundle, cgroup, directories, failed, sandbox};
 use crate::container::{ContainerConfig, ContainerId, Resources};
 use crate::runtime::Error;
 
@@ -164,6 +164,7 @@ pub(super) async fn stop(shared: &Arc<Shared>, id: &ContainerId, grace: Duration
         send(&pod, id, signal).await?;
     }
     let mut killed = false;
+    let mut held = Vec::new();
     while running() {
         let until = deadline.borrow_and_update().unwrap_or(wanted);
         tokio::select! {
@@ -179,10 +180,14 @@ pub(super) async fn stop(shared: &Arc<Shared>, id: &ContainerId, grace: Duration
             }
             () = tokio::time::sleep_until(until), if !killed => {
                 killed = true;
+                let (shared, above) = (Arc::clone(shared), pod.lock().record.cgroup.clone());
+                let own = format!("{above}/{}", directories::key(id));
+                held = blocking(move || cgroup::hasten(&shared.layout, &above, &own)).await;
                 send(&pod, id, SIGKILL).await?;
             }
         }
     }
+    blocking(move || cgroup::restore(held)).await;
     Ok(())
 }
 
