@@ -4,7 +4,11 @@
 mod downward;
 #[path = "pods/life.rs"]
 mod life;
+#[path = "pods/place.rs"]
+mod place;
 #[path = "pods/rig.rs"]
 mod rig;
+#[path = "pods/streams.rs"]
+mod streams;
 #[path = "pods/survival.rs"]
 mod survival;

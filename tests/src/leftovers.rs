@@ -41,6 +41,12 @@ pub fn remove(node: &Path) {
     }
 }
 
+/// The shims of a node.
+pub fn shims(node: &Path) -> Vec<u32> {
+    let shims = processes(node, &[]);
+    shims.iter().filter_map(|(pid, _)| pid.as_raw_nonzero().get().try_into().ok()).collect()
+}
+
 fn entries(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }

@@ -55,6 +55,13 @@ impl Kubectl {
         found
     }
 
+    /// The command, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(&self.cache).args(args);
+        command
+    }
+
     /// Runs it; `input` goes to its standard input.
     pub fn run_with(&self, args: &[&str], input: &str) -> Output {
         self.run_in(args, input, &[])
@@ -63,13 +70,9 @@ impl Kubectl {
     /// The same with variables of the environment.
     pub fn run_in(&self, args: &[&str], input: &str, variables: &[(&str, &str)]) -> Output {
         use std::io::Write as _;
-        let mut child = Command::new(&self.path)
+        let mut child = self
+            .command(args)
             .envs(variables.iter().copied())
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .arg("--cache-dir")
-            .arg(&self.cache)
-            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

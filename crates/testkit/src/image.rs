@@ -78,7 +78,7 @@ impl ImageBuilder {
         layer.file("bin/busybox", &program, 0o755);
         for command in [
             "sh", "ls", "cat", "echo", "sleep", "id", "env", "true", "false", "mkdir", "touch", "rm", "kill",
-            "wget",
+            "wget", "tar", "nc", "test", "hostname", "stty",
         ] {
             layer.symlink(&format!("bin/{command}"), "busybox");
         }

@@ -112,6 +112,22 @@ impl Rig {
         });
     }
 
+    /// The shims of the node's pods.
+    pub(crate) fn shims(&self) -> Vec<u32> {
+        leftovers::shims(&self.cluster.node_dir())
+    }
+
+    /// How many files a process has open.
+    pub(crate) fn descriptors(&self, pid: u32) -> usize {
+        std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+    }
+
+    /// How many children a process has, those included that ended and were not waited for.
+    pub(crate) fn children(&self, pid: u32) -> usize {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        text.split_whitespace().count()
+    }
+
     /// UIDs of all pods.
     pub(crate) fn uids(&self) -> Vec<String> {
         self.get("pods -A", "{.items[*].metadata.uid}").split_whitespace().map(str::to_owned).collect()
