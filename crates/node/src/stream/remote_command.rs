@@ -254,7 +254,7 @@ async fn run(
         tokio::try_join!(carry(stdout, &mut remote.stdout), carry(stderr, &mut remote.stderr))?;
         Ok::<_, std::io::Error>(exit.await)
     };
-    let outcome = tokio::select! {
+    tokio::select! {
         () = input => unreachable!("input does not end a command"),
         () = sizes => unreachable!("sizes do not end a command"),
         ended = output => match ended {
@@ -263,11 +263,7 @@ async fn run(
             Ok(Err(_)) => Outcome::Failed("the container runtime lost the command".to_owned()),
             Err(error) => Outcome::Failed(format!("the client could not be told more: {error}")),
         },
-    };
-    for stream in [&mut remote.stdin, &mut remote.resize].into_iter().flatten() {
-        let _ = stream.shutdown().await;
     }
-    outcome
 }
 
 /// Carries one output to the client, to its end.
@@ -286,7 +282,14 @@ async fn carry(from: Option<Reader>, to: &mut Option<Writer>) -> std::io::Result
 /// Says how it ended: as a Status, or before version 4 in words.
 async fn tell(remote: &mut Remote, outcome: &Outcome, as_status: bool) {
     let text = if as_status { outcome.status().to_string() } else { outcome.message() };
-    // Who is gone need not be told.
+    // Who is gone need not be told. What was never written to has an end as well: a stream that is dropped without one is reset, maybe
+    // before the client has read that it was accepted.
+    for input in [&mut remote.stdin, &mut remote.resize].into_iter().flatten() {
+        let _ = input.shutdown().await;
+    }
+    for output in [&mut remote.stdout, &mut remote.stderr].into_iter().flatten() {
+        let _ = output.shutdown().await;
+    }
     let _ = remote.error.write_all(text.as_bytes()).await;
     let _ = remote.error.shutdown().await;
 }

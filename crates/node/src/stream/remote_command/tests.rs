@@ -106,6 +106,9 @@ async fn exit_codes_are_told_as_the_protocol_has_them() {
         let mut client = spdy_client(io, &["error", "stdin", "stdout", "stderr"]).await;
         let said = client.read("error").await;
         assert!(said.contains(want), "{protocol} {command}: {said}");
+        for name in ["stdin", "stdout", "stderr"] {
+            assert_eq!(client.read(name).await, "", "{name} of {command} ends, and is not reset");
+        }
     }
 }
 
