@@ -83,12 +83,6 @@ impl Kubectl {
         child.wait_with_output().expect("kubectl ends")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(&self.cache).args(args);
-        command
-    }
-
     /// Starts it at a terminal.
     pub fn spawn_at(&self, args: &[&str], terminal: &std::fs::File) -> std::process::Child {
         let end = || terminal.try_clone().expect("an open file can be shared");

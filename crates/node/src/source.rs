@@ -1,6 +1,7 @@
 //! Where the pods of the node come from: the API (`api`), and a directory of manifests (`files`, `manifest`). Both tell the manager what is wanted, in one stream.
 
 pub mod api;
+mod defaults;
 pub mod files;
 mod manifest;
 

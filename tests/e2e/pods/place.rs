@@ -22,7 +22,7 @@ spec:
   - name: serve
     image: busybox
     imagePullPolicy: Never
-    command: [sh, -c, "while :; do nc -l -p 8080 -e echo here; done"]
+    command: [sh, -c, "exec nc -ll -p 8080 -e echo here"]
     ports: [{containerPort: 8080, hostPort: 18080}]
   - name: look
     image: busybox

@@ -23,7 +23,7 @@ spec:
   - name: echo
     image: busybox
     imagePullPolicy: Never
-    command: [sh, -c, "while :; do nc -l -p 8080 -e cat; done"]
+    command: [sh, -c, "exec nc -ll -p 8080 -e cat"]
 "#;
 
 fn web() -> Option<Rig> {
@@ -59,8 +59,10 @@ fn commands_run_copies_are_made_and_ports_are_forwarded_as_root() {
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
+        // Kept to the end: kubectl says more when somebody connects.
+        let mut said = BufReader::new(forward.stdout.take().expect("a pipe"));
         let mut line = String::new();
-        BufReader::new(forward.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        said.read_line(&mut line).expect("a line");
         let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()).expect(&line);
         let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
         stream.write_all(b"through\n").expect("it takes");

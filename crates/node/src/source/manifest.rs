@@ -8,16 +8,17 @@ use k8s_openapi::api::core::v1::{Pod, Toleration};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE};
+use super::{CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, defaults};
 use crate::container::PodUid;
 
 /// Reads a manifest: `path` and `node` go into the UID, `seen` is what its annotation says.
 pub(super) fn read(text: &str, path: &Path, node: &str, seen: SystemTime) -> Result<Pod, String> {
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let mut value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     if (field("apiVersion"), field("kind")) != ("v1", "Pod") {
         return Err(format!("it is no v1 Pod, but {:?} {:?}", field("apiVersion"), field("kind")));
     }
+    defaults::apply(&mut value);
     let mut pod: Pod = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let Some(spec) = pod.spec.as_mut() else { return Err("it has no spec".into()) };
     let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else {
