@@ -14,4 +14,4 @@ pub(crate) use socket::Socket;
 pub(crate) use table::{Chain, Family, Hook, Kind, Set, Table, Value};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

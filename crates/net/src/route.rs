@@ -135,6 +135,14 @@ impl Route {
         self.tell(RouteNetlinkMessage::SetLink(message), 0)
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_down(&mut self, device: u32) -> io::Result<()> {
+        let mut message = up();
+        message.header.index = device;
+        message.header.flags = LinkFlags::empty();
+        self.tell(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
     /// Removes a device, and the other end of its pair. One that is not there is no error.
     pub(crate) fn delete_link(&mut self, name: &str) -> io::Result<()> {
         let mut message = LinkMessage::default();

@@ -9,11 +9,10 @@ use super::attribute::Attributes;
 pub(crate) struct Register(pub(crate) u8);
 
 impl Register {
-    /// The kernel's number of the first: those before it are of sixteen bytes.
-    const FIRST: u32 = 8;
-
+    /// The kernel's number, as it says it itself: of each four, the first is also one of the four registers of sixteen bytes.
     fn number(self) -> u32 {
-        Self::FIRST + u32::from(self.0)
+        let index = u32::from(self.0);
+        if index.is_multiple_of(4) { 1 + index / 4 } else { 8 + index }
     }
 }
 

@@ -19,7 +19,7 @@ const NLM_F_ACK: u16 = 4;
 /// A socket to nf_tables, in one network namespace.
 pub(crate) struct Socket {
     connection: Connection,
-    applied: Vec<Table>,
+    pub(super) applied: Vec<Table>,
 }
 
 impl Socket {
@@ -54,7 +54,7 @@ impl Socket {
         outcome
     }
 
-    fn transact(&mut self, commands: &[Command]) -> io::Result<()> {
+    pub(super) fn transact(&mut self, commands: &[Command]) -> io::Result<()> {
         let Some((last, before)) = commands.split_last() else { return Ok(()) };
         let begin = self.connection.next_sequence();
         let mut bytes = Vec::new();

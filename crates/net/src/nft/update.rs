@@ -99,16 +99,16 @@ pub(super) fn differences(old: &Table, new: &Table) -> Vec<Command> {
         commands.extend(chain.rules.iter().map(|rule| writer.new_rule(name, rule)));
     }
     let gone: Vec<_> = old.chains.keys().filter(|name| !new.chains.contains_key(*name)).collect();
-    // Their rules first: they may name each other, and sets.
+    // Their rules first: they may name each other, and sets. Then sets, which may name chains.
     commands.extend(gone.iter().map(|name| writer.flush(name)));
-    commands.extend(gone.iter().map(|name| {
-        let named = Attributes::default().text(1, &new.name).text(3, name);
-        writer.command(DELETE_CHAIN, 0, named)
-    }));
     for name in old.sets.keys().filter(|name| !new.sets.contains_key(*name)) {
         let named = Attributes::default().text(1, &new.name).text(2, name);
         commands.push(writer.command(DELETE_SET, 0, named));
     }
+    commands.extend(gone.iter().map(|name| {
+        let named = Attributes::default().text(1, &new.name).text(3, name);
+        writer.command(DELETE_CHAIN, 0, named)
+    }));
     commands
 }
 

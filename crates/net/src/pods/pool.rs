@@ -137,13 +137,12 @@ mod tests {
                         let address = held.swap_remove(which.index(held.len()));
                         pool.give_back(address);
                     }
-                    _ => match pool.take() {
-                        Some(address) => {
-                            prop_assert!(!held.contains(&address));
-                            held.push(address);
-                        }
-                        None => prop_assert_eq!(held.len(), 29),
-                    },
+                    _ => {
+                        let address = pool.take();
+                        prop_assert_eq!(address.is_none(), held.len() == 29);
+                        prop_assert!(!address.is_some_and(|address| held.contains(&address)));
+                        held.extend(address);
+                    }
                 }
             }
         }

@@ -61,13 +61,13 @@ impl Worker {
         }
         let (records, mut pods) = Records::open(&options.directory)
             .map_err(failed(format!("cannot read {}", options.directory.display())))?;
-        pods.retain(|uid, record| {
-            let kept = own(record).is_some_and(|address| pool.take_again(address));
-            if !kept {
-                tracing::warn!(pod = uid, addresses = ?record.addresses, "its addresses are not of this node's range any more");
-            }
-            kept
-        });
+        let lost: Vec<_> = pods
+            .extract_if(.., |_, record| !own(record).is_some_and(|address| pool.take_again(address)))
+            .collect();
+        for (uid, Record { addresses, .. }) in lost {
+            tracing::warn!(pod = uid, ?addresses, "a pod's addresses are not of this node's range any more");
+            records.remove(&uid).map_err(failed("cannot remove the record of a pod's address"))?;
+        }
         let mut route =
             Route::open().map_err(failed("cannot open a netlink socket to the kernel's routing"))?;
         let nft = nft::Socket::open()
@@ -79,7 +79,13 @@ impl Worker {
         let mut worker = Self { options, mtu, route, nft, pool, records, pods, services: Vec::new() };
         worker.bridge()?;
         sysctl::set("ipv4/ip_forward", "1")?;
-        sysctl::set(&format!("ipv4/conf/{}/route_localnet", worker.options.bridge), "1")?;
+        let on_bridge = format!("ipv4/conf/{}", worker.options.bridge);
+        sysctl::set(&format!("{on_bridge}/route_localnet"), "1")?;
+        // Pods reach each other by way of the node, which is not to tell them a shorter one (and would count that among the refusals that it may
+        // send). It does not if neither says so; every other device goes on by its own switch.
+        for devices in ["ipv4/conf/all", on_bridge.as_str()] {
+            sysctl::set(&format!("{devices}/send_redirects"), "0")?;
+        }
         worker.apply()?;
         Ok(worker)
     }
@@ -163,10 +169,12 @@ impl Worker {
         let mut theirs = namespace::within(inside, Route::open)?;
         let mut ours = self.route.link(&name)?;
         let far = theirs.link(INSIDE)?;
-        let paired = ours
-            .as_ref()
-            .zip(far.as_ref())
-            .is_some_and(|(ours, far)| ours.peer == Some(far.index) && far.peer == Some(ours.index));
+        let paired = ours.as_ref().zip(far.as_ref()).is_some_and(|(ours, far)| {
+            ours.peer == Some(far.index)
+                && far.peer == Some(ours.index)
+                && ours.controller == Some(bridge.index)
+                && far.mac == Some(mac(address))
+        });
         if !paired {
             // What an earlier namespace of the pod left.
             self.route.delete_link(&name)?;
@@ -189,17 +197,6 @@ impl Worker {
         let way = |destination, gateway| Way { destination, gateway, device: far, source: None };
         theirs.add_route(&way(net(gateway, 32), None))?;
         theirs.add_route(&way(net(Ipv4Addr::UNSPECIFIED, 0), Some(gateway)))?;
-        // The node would tell a pod that another one is on the same link. A pod whose /proc is read-only hears it, and still works without services.
-        let deaf = namespace::within(inside, || {
-            for device in ["all", INSIDE] {
-                sysctl::set(&format!("ipv4/conf/{device}/accept_redirects"), "0")
-                    .map_err(io::Error::other)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = deaf {
-            tracing::warn!(pod = uid, %error, "the pod listens to redirects");
-        }
         Ok(())
     }
 
@@ -255,14 +252,19 @@ impl Worker {
             if !link.is_bridge {
                 return Err(io::Error::other("there is another device of this name"));
             }
-            if link.mac == Some(mac(gateway)) {
-                return Ok(link);
+            match link.mac {
+                Some(own) if own == mac(gateway) => {}
+                // Of an earlier range.
+                Some([0x0a, 0x58, ..]) => self.route.delete_link(name)?,
+                _ => return Err(io::Error::other("there is another bridge of this name")),
             }
         }
-        // Of another range, or not ours: made anew, or refused by whoever uses it.
-        self.route.delete_link(name)?;
-        self.route.add_bridge(name, mac(gateway), self.mtu)?;
+        // Each step may have been done before.
+        if self.route.link(name)?.is_none() {
+            self.route.add_bridge(name, mac(gateway), self.mtu)?;
+        }
         let link = self.route.link(name)?.ok_or_else(|| io::Error::other("it is gone"))?;
+        self.route.set_up(link.index)?;
         self.route.add_address(link.index, net(gateway, self.pool.range().prefix_len()), true)?;
         if let Some(range) = self.options.service_range {
             // Programs on the machine find a way to services, even if it has no default route; rules translate before anything is sent.

@@ -37,7 +37,7 @@ pub(super) fn table(state: &State) -> Table {
     for service in &state.services {
         let targets = targets(service);
         let (Some(identity), false) = (identity(service), targets.is_empty()) else { continue };
-        let name = service_chain(&identity);
+        let name = service_chain(identity);
         let goto = || Data::Verdict(Verdict::Goto(name.clone()));
         for address in ipv4(&service.addresses) {
             addresses.push((place(Some(address), service.protocol, service.port), goto()));
@@ -164,17 +164,16 @@ fn choose(identity: &[u8], endpoints: usize) -> Vec<Expression> {
 
 /// What a port of a service is called in maps: the same as long as it is reached at the same place.
 fn identity(service: &ServicePort) -> Option<[u8; 8]> {
-    let address = ipv4(&service.addresses).next();
-    if address.is_none() && service.node_port.is_none() {
-        return None;
-    }
-    let place = place(address, service.protocol, address.map_or(service.node_port?, |_| service.port));
+    let place = match ipv4(&service.addresses).next() {
+        Some(address) => place(Some(address), service.protocol, service.port),
+        None => place(None, service.protocol, service.node_port?),
+    };
     let digest = Sha256::digest(place);
     Some(std::array::from_fn(|index| digest[index]))
 }
 
-fn service_chain(identity: &[u8; 8]) -> String {
-    format!("service-{:016x}", u64::from_be_bytes(*identity))
+fn service_chain(identity: [u8; 8]) -> String {
+    format!("service-{:016x}", u64::from_be_bytes(identity))
 }
 
 fn targets(service: &ServicePort) -> Vec<SocketAddrV4> {
