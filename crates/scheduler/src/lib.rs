@@ -9,16 +9,13 @@ mod events;
 mod filter;
 mod metrics;
 mod node;
-mod node_selector;
 mod pod;
 mod queue;
-mod resources;
 mod scheduler;
 mod score;
 mod snapshot;
 mod source;
 mod state;
-mod taints;
 #[cfg(test)]
 mod testing;
 

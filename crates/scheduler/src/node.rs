@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node as Object, Taint};
+use sampan_placement::resources::parse;
+use sampan_placement::{NonZero, Resources};
 
 use crate::pod::{PodInfo, Uid};
-use crate::resources::{NonZero, Resources, parse};
 
 /// A node: what decisions look at.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,40 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerPort, Pod, PodSpec, Toleration};
-
-use crate::node_selector::{Required, Term};
-use crate::resources::{NonZero, Resources, requests};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Toleration};
+use sampan_placement::resources::requests;
+use sampan_placement::{HostPort, NonZero, Required, Resources, Term};
 
 /// The UID of a pod.
 pub(crate) type Uid = Arc<str>;
-
-/// A port of the node that a pod takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostPort {
-    ip: Box<str>,
-    protocol: Box<str>,
-    port: i32,
-}
-
-const EVERY_ADDRESS: &str = "0.0.0.0";
-
-impl HostPort {
-    fn new(port: &ContainerPort) -> Option<Self> {
-        let or = |text: Option<&str>, default: &str| text.filter(|t| !t.is_empty()).unwrap_or(default).into();
-        Some(Self {
-            ip: or(port.host_ip.as_deref(), EVERY_ADDRESS),
-            protocol: or(port.protocol.as_deref(), "TCP"),
-            port: port.host_port.filter(|port| *port > 0)?,
-        })
-    }
-
-    pub(crate) fn conflicts(&self, other: &Self) -> bool {
-        self.port == other.port
-            && self.protocol == other.protocol
-            && (self.ip == other.ip || *self.ip == *EVERY_ADDRESS || *other.ip == *EVERY_ADDRESS)
-    }
-}
 
 /// What a pod asks of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,23 +103,17 @@ impl PodInfo {
 fn demands(pod: &Pod, spec: &PodSpec) -> Demands {
     let (requests, non_zero) = requests(pod);
     let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     let preferred = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
     let init = spec.init_containers.iter().flatten();
-    let is_sidecar = |c: &&Container| c.restart_policy.as_deref() == Some("Always");
-    let ports = spec.containers.iter().chain(init.clone().filter(is_sidecar));
     let volumes = spec.volumes.iter().flatten();
     let mounted = volumes.filter_map(|v| v.image.as_ref()?.reference.as_deref());
     let images = spec.containers.iter().chain(init).filter_map(|c| c.image.as_deref()).chain(mounted);
     Demands {
         requests,
         non_zero,
-        ports: ports.flat_map(|c| c.ports.iter().flatten()).filter_map(HostPort::new).collect(),
+        ports: HostPort::of(spec),
         tolerations: spec.tolerations.clone().unwrap_or_default(),
-        required: Required {
-            labels: spec.node_selector.clone().unwrap_or_default(),
-            terms: required.map(|r| r.node_selector_terms.iter().map(Term::new).collect()),
-        },
+        required: Required::of(spec),
         preferred: preferred
             .into_iter()
             .flatten()
@@ -166,38 +132,7 @@ fn normal_image(image: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::testing::pod;
-
-    #[test]
-    fn host_ports_conflict_by_address_protocol_and_port() {
-        let port =
-            |ip: &str, protocol: &str, port: i32| HostPort { ip: ip.into(), protocol: protocol.into(), port };
-        let any = port(EVERY_ADDRESS, "TCP", 80);
-        let rows = [
-            ("the same", port(EVERY_ADDRESS, "TCP", 80), true),
-            ("every address has each", port("127.0.0.1", "TCP", 80), true),
-            ("another protocol", port(EVERY_ADDRESS, "UDP", 80), false),
-            ("another port", port(EVERY_ADDRESS, "TCP", 81), false),
-        ];
-        for (name, other, conflict) in rows {
-            assert_eq!(any.conflicts(&other), conflict, "{name}");
-            assert_eq!(other.conflicts(&any), conflict, "{name}, the other way round");
-        }
-        assert!(!port("10.0.0.1", "TCP", 80).conflicts(&port("10.0.0.2", "TCP", 80)));
-    }
-
-    #[test]
-    fn ports_of_containers_and_sidecars_count() {
-        let port = |n: i32| json!([{"containerPort": n, "hostPort": n}]);
-        let info = pod(json!({"spec": {
-            "containers": [{"name": "a", "ports": port(1)}, {"name": "b", "ports": [{"containerPort": 2}]}],
-            "initContainers": [{"name": "c", "ports": port(3)}, {"name": "d", "ports": port(4), "restartPolicy": "Always"}],
-        }}));
-        assert_eq!(info.demands.ports.iter().map(|p| p.port).collect::<Vec<_>>(), [1, 4]);
-    }
 
     #[test]
     fn images_are_named_with_a_tag() {

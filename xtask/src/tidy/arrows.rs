@@ -14,9 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampan-auth", &["sampan-apiserver"]),
     ("sampan-builtins", &["sampan-auth", "sampan-validation"]),
     ("sampan-controllers", &["sampan-model"]),
-    ("sampan-scheduler", &["sampan-model"]),
+    ("sampan-placement", &["sampan-model"]),
+    ("sampan-scheduler", &["sampan-placement"]),
     ("sampan-shim", &[]),
-    ("sampan-node", &["sampan-model", "sampan-shim"]),
+    ("sampan-node", &["sampan-placement", "sampan-shim"]),
     ("sampan-net", &["sampan-model"]),
     (
         "sampan",
@@ -47,6 +48,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "xtask",
             "sampan-tests",
             "sampan-controllers",
+            "sampan-placement",
             "sampan-scheduler",
             "sampan-node",
             "sampan-net",
@@ -56,7 +58,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates from outside that these never use: they know no I/O.
-const PURE: &[&str] = &["sampan-model", "sampan-schema", "sampan-validation"];
+const PURE: &[&str] = &["sampan-model", "sampan-schema", "sampan-validation", "sampan-placement"];
 const IMPURE: &[&str] = &["tokio", "futures", "hyper", "hyper-util", "async-trait", "rusqlite"];
 
 fn may_use(from: &str, to: &str) -> bool {

@@ -8,7 +8,7 @@ use crate::pod::PodInfo;
 pub(crate) const ABSENT: &str = "node(s) didn't satisfy plugin(s) [NodeAffinity]";
 
 pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
-    if pod.demands.required.matches(&node.node) {
+    if pod.demands.required.matches(&node.node.name, &node.node.labels) {
         return Vec::new();
     }
     vec!["node(s) didn't match Pod's node affinity/selector".into()]

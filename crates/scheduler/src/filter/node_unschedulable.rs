@@ -1,11 +1,11 @@
 //! A cordoned node takes only pods that tolerate the taint which stands for it.
 
 use k8s_openapi::api::core::v1::Taint;
+use sampan_placement::taints::tolerates;
 
 use super::Reason;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
-use crate::taints::tolerates;
 
 pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     if !node.node.unschedulable {

@@ -1,9 +1,10 @@
 //! A pod tolerates the taints of its node that keep pods away.
 
+use sampan_placement::taints::tolerates;
+
 use super::Reason;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
-use crate::taints::tolerates;
 
 pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
     let mut taints =

@@ -6,7 +6,11 @@ use crate::pod::PodInfo;
 pub(super) fn scores(pod: &PodInfo, nodes: &[&NodeInfo]) -> Vec<i64> {
     let preferred = &pod.demands.preferred;
     let sum = |node: &&NodeInfo| {
-        preferred.iter().filter(|(_, term)| term.matches(&node.node)).map(|(weight, _)| weight).sum()
+        preferred
+            .iter()
+            .filter(|(_, term)| term.matches(&node.node.name, &node.node.labels))
+            .map(|(weight, _)| weight)
+            .sum()
     };
     super::normalize(nodes.iter().map(sum).collect(), false)
 }

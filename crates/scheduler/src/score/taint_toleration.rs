@@ -1,10 +1,10 @@
 //! The fewer `PreferNoSchedule` taints are not tolerated, the better.
 
 use k8s_openapi::api::core::v1::Toleration;
+use sampan_placement::taints::tolerates;
 
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
-use crate::taints::tolerates;
 
 const EFFECT: &str = "PreferNoSchedule";
 

@@ -1,4 +1,4 @@
-//! Amounts of resources, and what a pod requests of them. Pure.
+//! Amounts of resources, what a pod requests of them, and what a node lacks of that.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +11,49 @@ const DEFAULT_MEMORY: i64 = 200 << 20;
 
 type Quantities = BTreeMap<String, Quantity>;
 
-/// Amounts by resource, in the units in which the scheduler counts them.
+/// Amounts by resource, in the units in which they are compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Resources {
-    pub(crate) milli_cpu: i64,
-    pub(crate) memory: i64,
-    pub(crate) ephemeral_storage: i64,
+pub struct Resources {
+    /// Thousandths of a processor.
+    pub milli_cpu: i64,
+    /// Bytes.
+    pub memory: i64,
+    /// Bytes.
+    pub ephemeral_storage: i64,
     /// Extended resources, huge pages and whatever else is counted in whole numbers.
-    pub(crate) scalars: BTreeMap<Box<str>, i64>,
+    pub scalars: BTreeMap<Box<str>, i64>,
+}
+
+/// A resource of which a node has not enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// Which.
+    pub resource: Box<str>,
+    /// What is wanted of it.
+    pub requested: i64,
+    /// What others have taken.
+    pub used: i64,
+    /// All of it.
+    pub capacity: i64,
 }
 
 /// CPU and memory as scores count them, where nobody requests nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NonZero {
-    pub(crate) milli_cpu: i64,
-    pub(crate) memory: i64,
+pub struct NonZero {
+    /// Thousandths of a processor.
+    pub milli_cpu: i64,
+    /// Bytes.
+    pub memory: i64,
 }
 
-pub(crate) fn parse(quantity: &Quantity) -> sampan_model::Quantity {
+/// An amount as a number; none if it cannot be read, which a server never sends.
+pub fn parse(quantity: &Quantity) -> sampan_model::Quantity {
     quantity.0.parse().unwrap_or(sampan_model::Quantity::ZERO)
 }
 
 impl Resources {
     /// Reads a list of resources. `pods` is not among them: pods are counted apart.
-    pub(crate) fn of(quantities: &Quantities) -> Self {
+    pub fn of(quantities: &Quantities) -> Self {
         let mut resources = Self::default();
         resources.set_all(quantities);
         resources
@@ -55,17 +74,38 @@ impl Resources {
         }
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds each amount.
+    pub fn add(&mut self, other: &Self) {
         self.zip(other, i64::saturating_add);
     }
 
-    pub(crate) fn subtract(&mut self, other: &Self) {
+    /// Takes each amount away.
+    pub fn subtract(&mut self, other: &Self) {
         self.zip(other, i64::saturating_sub);
     }
 
     /// Each amount becomes the larger one of both.
     fn raise(&mut self, other: &Self) {
         self.zip(other, i64::max);
+    }
+
+    /// What a node lacks that has these `all`, of which others have `taken` theirs: everything, in upstream's order. What is not asked for is not looked at: the node may be
+    /// over full.
+    pub fn lacking(&self, all: &Self, taken: &Self) -> Vec<Lack> {
+        let mut lacking = Vec::new();
+        let mut look = |resource: &str, requested: i64, capacity: i64, used: i64| {
+            if requested > 0 && requested > capacity.saturating_sub(used) {
+                lacking.push(Lack { resource: resource.into(), requested, used, capacity });
+            }
+        };
+        look("cpu", self.milli_cpu, all.milli_cpu, taken.milli_cpu);
+        look("memory", self.memory, all.memory, taken.memory);
+        look("ephemeral-storage", self.ephemeral_storage, all.ephemeral_storage, taken.ephemeral_storage);
+        for (name, amount) in &self.scalars {
+            let of = |resources: &Self| resources.scalars.get(name).copied().unwrap_or_default();
+            look(name, *amount, of(all), of(taken));
+        }
+        lacking
     }
 
     fn zip(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
@@ -88,11 +128,16 @@ impl Resources {
 /// The containers together, or what its initialization needs at its most (sidecars that have started run beside whatever starts later), whichever is more; pod-level
 /// requests replace those of containers (KEP-2837); the overhead of the runtime class comes on top (KEP-688). While a container is resized, the larger size
 /// counts (KEP-1287).
-pub(crate) fn requests(pod: &Pod) -> (Resources, NonZero) {
+pub fn requests(pod: &Pod) -> (Resources, NonZero) {
     let Some(spec) = &pod.spec else { return <(Resources, NonZero)>::default() };
     let exact = total(spec, pod.status.as_ref(), false);
     let filled = total(spec, pod.status.as_ref(), true);
     (exact, NonZero { milli_cpu: filled.milli_cpu, memory: filled.memory })
+}
+
+/// What a spec requests, whatever the status of the pod says of it.
+pub fn wanted(spec: &PodSpec) -> Resources {
+    total(spec, None, false)
 }
 
 fn total(spec: &PodSpec, status: Option<&PodStatus>, fill: bool) -> Resources {

@@ -1,18 +1,18 @@
-//! Node selectors: `nodeSelector`, and the terms of node affinity. Read once a pod, asked once a node. Pure.
+//! Node selectors: `nodeSelector`, and the terms of node affinity. Read once a pod, asked once a node.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
+use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
 use sampan_model::label_selector::{Operator, Requirement};
 
-use crate::node::Node;
+type Labels = BTreeMap<String, String>;
 
 /// The only field that terms know.
 const NAME: &str = "metadata.name";
 
 /// One term: all of its requirements.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Term {
+pub struct Term {
     labels: Vec<Requirement>,
     /// Whether the node's name must be among these (`In`) or must not be.
     names: Vec<(bool, Vec<String>)>,
@@ -21,7 +21,8 @@ pub(crate) struct Term {
 }
 
 impl Term {
-    pub(crate) fn new(term: &NodeSelectorTerm) -> Self {
+    /// Reads a term.
+    pub fn new(term: &NodeSelectorTerm) -> Self {
         let expressions = term.match_expressions.as_deref().unwrap_or_default();
         let fields = term.match_fields.as_deref().unwrap_or_default();
         let labels: Option<Vec<_>> = expressions.iter().map(requirement).collect();
@@ -30,15 +31,17 @@ impl Term {
         Self { labels: labels.unwrap_or_default(), names: names.unwrap_or_default(), never }
     }
 
-    pub(crate) fn is_empty(term: &NodeSelectorTerm) -> bool {
+    /// Whether a term asks for nothing: it matches no node.
+    pub fn is_empty(term: &NodeSelectorTerm) -> bool {
         term.match_expressions.as_deref().unwrap_or_default().is_empty()
             && term.match_fields.as_deref().unwrap_or_default().is_empty()
     }
 
-    pub(crate) fn matches(&self, node: &Node) -> bool {
+    /// Whether a node of this name and with these labels is one.
+    pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         !self.never
-            && self.labels.iter().all(|r| r.accepts(node.labels.get(r.key()).map(String::as_str)))
-            && self.names.iter().all(|(is_in, names)| *is_in == names.iter().any(|name| **name == *node.name))
+            && self.labels.iter().all(|r| r.accepts(labels.get(r.key()).map(String::as_str)))
+            && self.names.iter().all(|(is_in, names)| *is_in == names.iter().any(|known| known == name))
     }
 
     /// The names of the only nodes that can match, if the term names them.
@@ -52,20 +55,31 @@ impl Term {
 
 /// What `nodeSelector` and the required terms of a pod ask of its node.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Required {
-    pub(crate) labels: BTreeMap<String, String>,
+pub struct Required {
+    labels: Labels,
     /// Any of them; none at all: no node.
-    pub(crate) terms: Option<Vec<Term>>,
+    terms: Option<Vec<Term>>,
 }
 
 impl Required {
-    pub(crate) fn matches(&self, node: &Node) -> bool {
-        self.labels.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-            && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+    /// What a pod asks.
+    pub fn of(spec: &PodSpec) -> Self {
+        let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
+        let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+        Self {
+            labels: spec.node_selector.clone().unwrap_or_default(),
+            terms: required.map(|r| r.node_selector_terms.iter().map(Term::new).collect()),
+        }
+    }
+
+    /// Whether a node of this name and with these labels is one.
+    pub fn matches(&self, name: &str, labels: &Labels) -> bool {
+        self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)))
     }
 
     /// The names of the only nodes that can match, if every term names some: those of the pods of a DaemonSet do.
-    pub(crate) fn only(&self) -> Option<Vec<&str>> {
+    pub fn only(&self) -> Option<Vec<&str>> {
         let terms = self.terms.as_ref().filter(|terms| !terms.is_empty())?;
         let mut all = Vec::new();
         for term in terms {
@@ -106,11 +120,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::node;
 
     #[test]
     fn terms_are_alternatives_and_requirements_hold_together() {
-        let node = node(json!({"metadata": {"name": "n1", "labels": {"disk": "ssd", "cores": "8"}}}));
+        let labels = [("disk", "ssd"), ("cores", "8")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let is = |key: &str, operator: &str, values: &[&str]| json!({"key": key, "operator": operator, "values": values});
         let rows = [
             ("in", json!([{"matchExpressions": [is("disk", "In", &["ssd", "hdd"])]}]), true),
@@ -141,7 +154,7 @@ mod tests {
             let terms: Vec<NodeSelectorTerm> = serde_json::from_value(terms).expect(name);
             let required =
                 Required { labels: BTreeMap::new(), terms: Some(terms.iter().map(Term::new).collect()) };
-            assert_eq!(required.matches(&node), matched, "{name}");
+            assert_eq!(required.matches("n1", &labels), matched, "{name}");
         }
     }
 

@@ -1,9 +1,9 @@
-//! Taints and tolerations. Pure.
+//! Taints and tolerations.
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
 /// Whether any of the tolerations tolerates the taint.
-pub(crate) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
+pub fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
     tolerations.iter().any(|toleration| matches(toleration, taint))
 }
 
