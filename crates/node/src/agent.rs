@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::OwnNode;
 use crate::events;
 use crate::health;
 use crate::image::Images;
@@ -131,11 +132,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     };
     let origins: &[Origin] =
         if static_pods.is_some() { &[Origin::Api, Origin::Files] } else { &[Origin::Api] };
-    let admission: Admission = Box::new(|_, _| None);
-    let manager = Manager::new(parts.clone(), Arc::clone(&mirrors), Arc::clone(&roster), admission, origins);
     let (updates, wanted) = source::channel();
     let (evictions, evicted) = mpsc::channel(EVICTIONS);
     let (state, pressure) = watch::channel(State::default());
+    let registered = object::registered(&settings, &machine);
+    let own = OwnNode::new(client.clone(), registered, parts.node.allocatable.clone(), pressure.clone());
+    let own = Arc::new(own);
+    let admission: Arc<dyn Admission> = own.clone();
+    let manager = Manager::new(parts.clone(), Arc::clone(&mirrors), Arc::clone(&roster), admission, origins);
     let keeper = pressure::Keeper {
         machine,
         data: directory.clone(),
@@ -177,8 +181,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
         mirrored.run(speaker, &of).await;
         Error::Ended("keeper of mirrors")
     });
+    let known = Arc::clone(&own);
+    tasks.spawn(async move {
+        own.run().await;
+        Error::Ended("watch on the node itself")
+    });
     let speaker = client.clone();
     tasks.spawn(async move {
+        // Pods are judged by what the API says of the node.
+        known.is_known().await;
         source::api::run(speaker, &name, &mirrors, updates).await;
         Error::Ended("source of pods")
     });

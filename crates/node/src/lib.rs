@@ -2,6 +2,7 @@
 //!
 //! It is an ordinary client of the API, and knows neither the API server nor the store. `docs/node.md` has its shape.
 
+pub mod admit;
 pub mod agent;
 pub mod container;
 pub mod downward;

@@ -14,10 +14,11 @@ use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodStatus}
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pods::memory::Memory;
-use crate::pods::plan::Ending;
+use crate::pods::plan::{Ending, Failure};
 use crate::runtime::Sandbox;
 
 pub use containers::Details;
+use containers::Statuses;
 
 /// What a status is made of.
 #[derive(Clone, Copy, Debug)]
@@ -41,16 +42,18 @@ pub struct View<'a> {
 /// The status of a pod.
 pub fn status(view: View<'_>) -> PodStatus {
     let told = view.pod.status.clone().unwrap_or_default();
-    let containers = containers::statuses(view);
-    let phase = phase::of(view, &containers);
     let failure = view.ending.and_then(|ending| ending.failure.as_ref());
+    let rejected = failure.is_some_and(|failure| failure.rejected);
+    // Of a pod that was never let in there is nothing to tell: what a container waits for would be shown before the refusal.
+    let containers = if rejected { Statuses::default() } else { containers::statuses(view) };
+    let phase = phase::of(view, &containers);
     let conditions = conditions::of(view, &told, &containers, phase);
     let addresses = pod_ips(view);
     let host = view.host_ips.first().map(IpAddr::to_string);
     PodStatus {
         phase: Some(phase.as_str().to_owned()),
         reason: failure.map(|f| f.reason.clone()).or(told.reason.filter(|_| phase.is_terminal())),
-        message: failure.map(|f| f.message.clone()).or(told.message.filter(|_| phase.is_terminal())),
+        message: failure.map(in_words).or(told.message.filter(|_| phase.is_terminal())),
         conditions: Some(conditions),
         init_container_statuses: some(containers.init),
         container_statuses: some(containers.main),
@@ -63,6 +66,11 @@ pub fn status(view: View<'_>) -> PodStatus {
         observed_generation: view.pod.metadata.generation,
         ..told
     }
+}
+
+fn in_words(failure: &Failure) -> String {
+    let before = if failure.rejected { "Pod was rejected: " } else { "" };
+    format!("{before}{}", failure.message)
 }
 
 /// The pod's addresses: the sandbox's, the node's on its network; those that were told before while there is no sandbox.

@@ -173,6 +173,8 @@ impl Runtime for Scripted {
 pub(crate) struct Remembered {
     /// `REASON: MESSAGE` of each event.
     pub(crate) events: Mutex<Vec<String>>,
+    /// Statuses, the newest last.
+    pub(crate) statuses: Mutex<Vec<PodStatus>>,
     /// Names of pods that are gone.
     pub(crate) gone: Mutex<Vec<String>>,
 }
@@ -189,7 +191,9 @@ impl Reporter for Remembered {
         self.events.lock().push(format!("{reason}: {message}"));
     }
 
-    fn status(&self, _: &Pod, _: PodStatus) {}
+    fn status(&self, _: &Pod, status: PodStatus) {
+        self.statuses.lock().push(status);
+    }
 
     fn gone(&self, pod: &Pod) {
         self.gone.lock().push(pod.metadata.name.clone().unwrap_or_default());

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{broadcast, mpsc};
@@ -17,6 +18,7 @@ use super::parts::{Kind, Parts};
 use super::plan::Failure;
 use super::roster::Roster;
 use super::worker::{self, Desired, Handle};
+use crate::admit::NODE_AFFINITY;
 use crate::container::PodUid;
 use crate::mirror::Mirrors;
 use crate::pressure::Eviction;
@@ -29,8 +31,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a pod rests whose worker panicked.
 const REST: Duration = Duration::from_secs(10);
 
-/// Whether a pod may run beside these; why not, if not.
-pub type Admission = Box<dyn Fn(&Pod, &[Arc<Pod>]) -> Option<Failure> + Send + Sync>;
+/// Decides whether pods may run here.
+#[async_trait]
+pub trait Admission: Send + Sync + 'static {
+    /// Why a pod may not run beside these; `None`: it may.
+    fn admit(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Failure>;
+
+    /// Asks the API for what the node is by now: a pod may come sooner than the label that it came for.
+    async fn refresh(&self);
+}
 
 /// A pod that has a worker.
 struct Entry {
@@ -44,7 +53,9 @@ pub struct Manager {
     parts: Parts,
     mirrors: Arc<Mirrors>,
     roster: Arc<Roster>,
-    admission: Admission,
+    admission: Arc<dyn Admission>,
+    /// Pods that do not match the node's labels, while the newest are asked for.
+    doubted: JoinSet<PodUid>,
     /// Origins that have not said yet what they want.
     awaited: BTreeSet<Origin>,
     entries: BTreeMap<PodUid, Entry>,
@@ -63,7 +74,7 @@ impl Manager {
         parts: Parts,
         mirrors: Arc<Mirrors>,
         roster: Arc<Roster>,
-        admission: Admission,
+        admission: Arc<dyn Admission>,
         origins: &[Origin],
     ) -> Self {
         if !origins.contains(&Origin::Files) {
@@ -74,6 +85,7 @@ impl Manager {
             mirrors,
             roster,
             admission,
+            doubted: JoinSet::new(),
             awaited: origins.iter().copied().collect(),
             entries: BTreeMap::new(),
             workers: JoinSet::new(),
@@ -104,6 +116,7 @@ impl Manager {
                     // The runtime is gone, and so is the process in a moment.
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                Some(Ok(uid)) = self.doubted.join_next() => self.look_again(&uid),
                 Some(ended) = self.workers.join_next() => match ended {
                     Ok(uid) => self.ended(&uid),
                     Err(_) => self.revive(),
@@ -135,7 +148,7 @@ impl Manager {
                 for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
                     self.remove(origin, &uid);
                 }
-                for pod in pods {
+                for pod in in_order(pods, &self.found) {
                     self.set(origin, pod);
                 }
                 if origin == Origin::Files {
@@ -193,8 +206,30 @@ impl Manager {
         }
     }
 
+    /// The pods that take something of the node, without this one.
+    fn others(&self, uid: &PodUid) -> Vec<Arc<Pod>> {
+        let takes = |(other, entry): &(&PodUid, &Entry)| {
+            let desired = &entry.desired;
+            *other != uid && desired.failure.is_none() && !is_over(&desired.pod)
+        };
+        self.entries.iter().filter(takes).map(|(_, entry)| Arc::clone(&entry.desired.pod)).collect()
+    }
+
+    /// The node's labels are the newest: what does not match them now does not match.
+    fn look_again(&mut self, uid: &PodUid) {
+        let wanted = self.wanted.get(uid).map(|(_, pod)| Arc::clone(pod));
+        if let Some(pod) = wanted.filter(|_| !self.entries.contains_key(uid)) {
+            self.begin(uid, pod, false);
+        }
+    }
+
     /// Gives a wanted pod a worker, if it needs one now.
     fn start(&mut self, uid: &PodUid, pod: Arc<Pod>) {
+        self.begin(uid, pod, true);
+    }
+
+    /// The same; without `doubt` the node's labels are believed.
+    fn begin(&mut self, uid: &PodUid, pod: Arc<Pod>, doubt: bool) {
         let has_sandbox = self.found.contains_key(uid);
         if is_over(&pod) && pod.metadata.deletion_timestamp.is_none() && !has_sandbox {
             return;
@@ -209,15 +244,16 @@ impl Manager {
         let failure = if has_sandbox || pod.metadata.deletion_timestamp.is_some() {
             None
         } else {
-            let others: Vec<_> = self
-                .entries
-                .values()
-                .map(|e| &e.desired)
-                .filter(|d| d.failure.is_none() && !is_over(&d.pod))
-                .map(|d| Arc::clone(&d.pod))
-                .collect();
-            (self.admission)(&pod, &others)
+            self.admission.admit(&pod, &self.others(uid))
         };
+        if doubt && failure.as_ref().is_some_and(|failure| failure.reason == NODE_AFFINITY) {
+            let (admission, uid) = (Arc::clone(&self.admission), uid.clone());
+            self.doubted.spawn(async move {
+                admission.refresh().await;
+                uid
+            });
+            return;
+        }
         if let Some(failure) = &failure {
             self.parts.reporter.event(&pod, None, Kind::Warning, &failure.reason, &failure.message);
         }
@@ -290,6 +326,16 @@ impl Manager {
             self.spawn(&uid, desired, REST);
         }
     }
+}
+
+/// Pods that run first, since they have their place; the others by age.
+fn in_order(mut pods: Vec<Arc<Pod>>, found: &BTreeMap<PodUid, Sandbox>) -> Vec<Arc<Pod>> {
+    pods.sort_by_cached_key(|pod| {
+        let known = pod.metadata.uid.as_deref().and_then(PodUid::new);
+        let runs = known.is_some_and(|uid| found.contains_key(&uid));
+        (!runs, pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone())
+    });
+    pods
 }
 
 /// The pods that have directories here.

@@ -51,6 +51,8 @@ pub struct Failure {
     pub message: String,
     /// How long it may take to end, if that differs from the pod's.
     pub grace: Option<Duration>,
+    /// Whether it was never let in: nothing of it ever ran.
+    pub rejected: bool,
 }
 
 /// Something to be done.

@@ -358,7 +358,10 @@ impl Worker {
                 Outcome::Runtime(parts.runtime.remove_container(&id).await)
             }),
             Action::Forget => {
-                self.spawn(Job::Sandbox, async move { Outcome::Forgotten(start::forget(&parts, &uid).await) })
+                self.spawn(
+                    Job::Sandbox,
+                    async move { Outcome::Forgotten(start::forget(&parts, &uid).await) },
+                );
             }
         }
     }

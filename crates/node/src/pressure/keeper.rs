@@ -192,7 +192,7 @@ impl Keeper {
     async fn evict(&self, uid: PodUid, pod: &Pod, message: String, grace: Duration) {
         tracing::warn!(pod = crate::words::pod_name(pod), message, "a pod is evicted");
         self.reporter.event(pod, None, Kind::Warning, "Evicted", &message);
-        let failure = Failure { reason: "Evicted".into(), message, grace: Some(grace) };
+        let failure = Failure { reason: "Evicted".into(), message, grace: Some(grace), rejected: false };
         // Whoever does not take it is on its way out.
         let _ = self.evictions.send(Eviction { uid, failure }).await;
     }

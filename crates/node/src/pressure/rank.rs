@@ -170,11 +170,14 @@ mod tests {
         Usage { containers: vec![("c".into(), usage)], pod: usage, network: None }
     }
 
+    /// A name, the pods (name, priority, request, megabytes used), and who goes.
+    type Row<'a> = (&'a str, &'a [(&'a str, i32, &'a str, u64)], Option<&'a str>);
+
     const SHORT: Short = Short { signal: Signal::Memory, wanted: 100 << 20, available: 50 << 20 };
 
     #[test]
     fn who_exceeds_goes_first_then_the_lowest_priority_then_the_largest() {
-        let rows: [(&str, &[(&str, i32, &str, u64)], Option<&str>); 5] = [
+        let rows: [Row; 5] = [
             ("nobody is there", &[], None),
             ("one exceeds", &[("a", 0, "100Mi", 50), ("b", 5, "1Mi", 2)], Some("b")),
             ("both exceed", &[("a", 7, "1Mi", 50), ("b", 5, "1Mi", 2)], Some("b")),

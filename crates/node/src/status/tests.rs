@@ -318,11 +318,29 @@ fn a_failure_of_the_pod_is_told_at_once() {
         reason: "Evicted".into(),
         message: "The node was low on resource: memory.".into(),
         grace: None,
+        rejected: false,
     };
     let case = Case::one("Always").running("a").ending(Some(failure));
     let status = case.status();
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
     assert_eq!(status.message.as_deref(), Some("The node was low on resource: memory."));
+}
+
+#[test]
+fn of_a_pod_that_was_not_let_in_only_the_refusal_is_told() {
+    let message = "Node didn't have enough resource: cpu, requested: 4000, used: 0, capacity: 2000".into();
+    let failure = Failure { reason: "OutOfcpu".into(), message, grace: None, rejected: true };
+    let mut case = Case::one("Always").ending(Some(failure));
+    case.sandbox = None;
+    let status = case.status();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+    assert_eq!(
+        status.message.as_deref(),
+        Some(
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 4000, used: 0, capacity: 2000"
+        )
+    );
+    assert_eq!(status.container_statuses, None);
 }
 
 #[test]

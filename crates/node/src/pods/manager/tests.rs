@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sampan_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -20,6 +22,30 @@ fn of_file(uid: &str, name: &str) -> Arc<Pod> {
         "annotations": {CONFIG_SOURCE: "file", CONFIG_HASH: uid}}, "spec": {"containers": []}}))
 }
 
+/// Lets in everybody but the big, and those that come for a label once the node has it.
+#[derive(Default)]
+struct Guard {
+    labelled: AtomicBool,
+}
+
+#[async_trait]
+impl Admission for Guard {
+    fn admit(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Failure> {
+        let reason = match pod.metadata.uid.as_deref() {
+            Some("big") => "OutOfcpu",
+            Some("never") => NODE_AFFINITY,
+            Some("picky") if !self.labelled.load(Ordering::SeqCst) => NODE_AFFINITY,
+            _ => return None,
+        };
+        let message = format!("beside {}", others.len());
+        Some(Failure { reason: reason.into(), message, grace: None, rejected: true })
+    }
+
+    async fn refresh(&self) {
+        self.labelled.store(true, Ordering::SeqCst);
+    }
+}
+
 struct Rig {
     runtime: Arc<Scripted>,
     reporter: Arc<Remembered>,
@@ -35,13 +61,7 @@ fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
 fn rig_in(pods: &Path, sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
     let (runtime, reporter) = (Scripted::new([]), Arc::new(Remembered::default()));
     *runtime.sandboxes.lock() = sandboxes.iter().map(|uid| sandbox(uid)).collect();
-    let admission: Admission = Box::new(|pod, others| {
-        (pod.metadata.uid.as_deref() == Some("big")).then(|| Failure {
-            reason: "OutOfcpu".into(),
-            message: format!("beside {}", others.len()),
-            grace: None,
-        })
-    });
+    let admission = Arc::new(Guard::default());
     let roster = Arc::new(Roster::new("/logs".into()));
     let mut parts = parts::parts(&runtime, &reporter);
     parts.node = Arc::new(NodeFacts { pods: pods.to_owned(), ..NodeFacts::default() });
@@ -109,8 +129,29 @@ async fn a_pod_that_ended_for_good_is_not_begun_again() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_not_admitted_has_no_sandbox() {
     let rig = rig(&[], &[Origin::Api]);
-    rig.send(Update::All(Origin::Api, vec![ordinary("big"), ordinary("small")])).await;
+    rig.send(Update::All(Origin::Api, vec![ordinary("small"), ordinary("big")])).await;
     rig.has(&["small"]).await;
+    let told = eventually("the refusal is told", async || {
+        rig.reporter.statuses.lock().iter().rev().find(|s| s.phase.as_deref() == Some("Failed")).cloned()
+    })
+    .await;
+    assert_eq!(told.message.as_deref(), Some("Pod was rejected: beside 0"));
+    let events = rig.reporter.events.lock();
+    assert!(
+        events.iter().any(|event| event.contains("OutOfcpu") && event.contains("beside 0")),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_before_the_label_it_came_for_is_looked_at_again_once() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![ordinary("picky"), ordinary("never")])).await;
+    rig.has(&["picky"]).await;
+    eventually("the other is refused", async || {
+        rig.reporter.statuses.lock().iter().any(|s| s.reason.as_deref() == Some(NODE_AFFINITY)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,8 +223,12 @@ async fn a_pod_that_is_evicted_ends_and_is_not_begun_again() {
     let rig = rig(&[], &[Origin::Api]);
     rig.send(Update::All(Origin::Api, vec![ordinary("a"), ordinary("b")])).await;
     rig.has(&["a", "b"]).await;
-    let failure =
-        Failure { reason: "Evicted".into(), message: "no room".into(), grace: Some(Duration::ZERO) };
+    let failure = Failure {
+        reason: "Evicted".into(),
+        message: "no room".into(),
+        grace: Some(Duration::ZERO),
+        rejected: false,
+    };
     let eviction = Eviction { uid: PodUid::new("a").expect("a UID"), failure };
     rig.evictions.send(eviction).await.expect("the manager listens");
     eventually("its sandbox is down", async || {

@@ -41,6 +41,7 @@ fn past_deadline(view: View<'_>, spec: &PodSpec, plan: &mut Plan) -> bool {
         reason: "DeadlineExceeded".into(),
         message: "Pod was active on the node longer than the specified deadline".into(),
         grace: None,
+        rejected: false,
     });
     true
 }
