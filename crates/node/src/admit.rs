@@ -4,6 +4,7 @@
 //! is refused as any other.
 
 mod own_node;
+mod resize;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +21,13 @@ use crate::pressure::{State, is_critical};
 use crate::source::config_hash;
 
 pub use own_node::OwnNode;
+pub use resize::resize;
 
 /// Refused since the node's labels do not match: the only refusal by which the API may know better by now.
 pub(crate) const NODE_AFFINITY: &str = "NodeAffinity";
+
+/// There is no room for other resources now.
+pub(crate) const DEFERRED: &str = "Deferred";
 
 const OS_LABEL: &str = "kubernetes.io/os";
 const OS: &str = "linux";

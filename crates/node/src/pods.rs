@@ -2,11 +2,13 @@
 //!
 //! `manager` has a worker for each, `plan` decides, `worker` carries out, `memory` is all that a worker remembers between two looks.
 
+pub mod allocation;
 pub mod config;
 pub mod manager;
 pub mod memory;
 pub mod parts;
 pub mod plan;
+pub mod resize;
 pub mod restart;
 pub mod roles;
 pub mod roster;

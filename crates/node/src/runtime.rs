@@ -101,6 +101,8 @@ pub struct Sandbox {
     pub created_at: SystemTime,
     /// Addresses of the pod, the first one first; none on the host's network.
     pub addresses: Vec<std::net::IpAddr>,
+    /// The limits it has as a whole, if the runtime knows.
+    pub resources: Option<Resources>,
     /// Its containers, those that ended included.
     pub containers: Vec<Container>,
 }

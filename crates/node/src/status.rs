@@ -5,6 +5,7 @@
 mod conditions;
 mod containers;
 mod phase;
+mod resources;
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -17,6 +18,7 @@ use crate::pods::memory::Memory;
 use crate::pods::plan::{Ending, Failure};
 use crate::runtime::Sandbox;
 
+pub(crate) use conditions::PASSING;
 pub use containers::Details;
 use containers::Statuses;
 

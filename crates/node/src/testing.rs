@@ -61,6 +61,7 @@ pub(crate) fn sandbox(uid: &str) -> Sandbox {
         ready: true,
         created_at: SystemTime::UNIX_EPOCH,
         addresses: Vec::new(),
+        resources: None,
         containers: Vec::new(),
     }
 }

@@ -10,6 +10,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sampan_node::container::*;
+use sampan_node::pods::config;
+use sampan_node::pods::memory::{Memory, Volumes};
+use sampan_node::pods::plan::{Action, View, plan};
+use sampan_node::pods::resize::carry_out;
 use sampan_node::runtime::native::NativeRuntime;
 use sampan_node::runtime::{Error, ExecConfig, Runtime, State, TerminalSize, Wanted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -636,6 +640,93 @@ async fn a_pod_whose_shim_is_killed_is_taken_down_as_root() {
         let again = id(&pod, "victim", 1);
         run(&runtime, &shell(&again, "exit 2")).await.unwrap();
         assert_eq!(end(&runtime, &again).await.0, 2);
+    })
+    .await;
+}
+
+/// The first word of a file of a pod's cgroup (`below` it), in whichever version has it.
+fn limit(pod: &SandboxConfig, below: &str, controller: &str, first: &str, second: &str) -> String {
+    let path = format!("{}/{below}", pod.cgroup_parent.trim_start_matches('/'));
+    let root = Path::new("/sys/fs/cgroup");
+    let found = fs::read_to_string(root.join(controller).join(&path).join(first))
+        .or_else(|_| fs::read_to_string(root.join(&path).join(second)));
+    found.unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_pod_that_runs_is_resized_as_root() {
+    with_runtime("resized", |runtime, place| async move {
+        let spec = |cpu: &str, memory: &str| -> k8s_openapi::api::core::v1::Pod {
+            let limits = serde_json::json!({"cpu": cpu, "memory": memory});
+            let value = serde_json::json!({"metadata": {"uid": "resized"}, "spec": {"restartPolicy": "Never",
+                "containers": [{"name": "main", "image": "busybox", "resources": {"limits": limits, "requests": limits}}]}});
+            serde_json::from_value(value).unwrap()
+        };
+        let resources = |pod: &k8s_openapi::api::core::v1::Pod| {
+            let spec = pod.spec.as_ref().unwrap();
+            let whole = config::pod_resources(spec, Some(50)).unwrap();
+            (whole, config::container_resources(spec.containers[0].resources.as_ref()).unwrap())
+        };
+        let memory = Memory { volumes: Volumes::Ready, ..Memory::default() };
+        let before = spec("100m", "64Mi");
+        let (whole, own) = resources(&before);
+        let pod = SandboxConfig { resources: whole, ..place.sandbox("resized") };
+        runtime.start_sandbox(&pod).await.unwrap();
+        let main = id(&pod, "main", 0);
+        let mut config = shell(&main, "echo up; sleep 1000");
+        (config.image, config.resources) = ("busybox".to_owned(), own);
+        run(&runtime, &config).await.unwrap();
+        written(&place, &main, "up").await;
+
+        // Something that ended is still there, with a quota of its own.
+        let ended = id(&pod, "ended", 0);
+        let own = Resources { cpu_quota_us: Some(9_000), ..Resources::default() };
+        run(&runtime, &ContainerConfig { resources: own, ..shell(&ended, "exit 0") }).await.unwrap();
+        end(&runtime, &ended).await;
+
+        for (cpu, limit_of_memory, quota) in [("200m", 128 << 20, "20000"), ("50m", 32 << 20, "5000")] {
+            let wanted = spec(cpu, &limit_of_memory.to_string());
+            let plan = |sandbox: &sampan_node::runtime::Sandbox| {
+                plan(View {
+                    pod: &wanted,
+                    ending: None,
+                    sandbox: Some(sandbox),
+                    memory: &memory,
+                    pids_limit: Some(50),
+                    now: std::time::SystemTime::now(),
+                })
+            };
+            let sandbox = runtime.sandbox(&pod.uid).await.unwrap().unwrap();
+            let actions = plan(&sandbox).actions;
+            let [Action::Resize(steps)] = actions.as_slice() else { panic!("{actions:?}") };
+            carry_out(&runtime, &pod.uid, steps).await.unwrap();
+            for below in ["", "main_0"] {
+                let bytes = limit(&pod, below, "memory", "memory.limit_in_bytes", "memory.max");
+                assert_eq!(bytes, limit_of_memory.to_string(), "{cpu} {below}");
+                assert_eq!(limit(&pod, below, "cpu", "cpu.cfs_quota_us", "cpu.max"), quota, "{cpu} {below}");
+            }
+            assert_eq!(limit(&pod, "", "pids", "pids.max", "pids.max"), "50", "nobody asked for that");
+            let sandbox = runtime.sandbox(&pod.uid).await.unwrap().unwrap();
+            assert_eq!(plan(&sandbox).actions, [], "there is nothing left to be done");
+        }
+        // Less than is used is refused before anything is touched.
+        let tiny = spec("50m", "4096");
+        let sandbox = runtime.sandbox(&pod.uid).await.unwrap().unwrap();
+        let view = View {
+            pod: &tiny,
+            ending: None,
+            sandbox: Some(&sandbox),
+            memory: &memory,
+            pids_limit: Some(50),
+            now: std::time::SystemTime::now(),
+        };
+        let actions = plan(view).actions;
+        let [Action::Resize(steps)] = actions.as_slice() else { panic!("{actions:?}") };
+        let refused = carry_out(&runtime, &pod.uid, steps).await.unwrap_err();
+        assert!(refused.starts_with("cannot decrease memory limits: [attempting to set pod memory limit (4096)"), "{refused}");
+        let again = place.open(|_| {}).await.unwrap();
+        let found = again.sandbox(&pod.uid).await.unwrap().unwrap();
+        assert_eq!(found.resources, sandbox.resources, "another agent knows what the pod has");
     })
     .await;
 }

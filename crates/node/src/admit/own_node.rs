@@ -14,8 +14,9 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use super::{Place, admit};
+use super::{Place, admit, resize};
 use crate::pods::manager::Admission;
+use crate::pods::memory::Pending;
 use crate::pods::plan::Failure;
 use crate::pressure::State;
 use crate::words::in_words;
@@ -88,6 +89,10 @@ impl OwnNode {
 impl Admission for OwnNode {
     fn admit(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Failure> {
         admit(pod, others, &self.place())
+    }
+
+    fn resize(&self, pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Pending> {
+        resize(pod, others, &self.place())
     }
 
     async fn refresh(&self) {

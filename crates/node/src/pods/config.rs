@@ -21,7 +21,7 @@ use crate::container::{ContainerId, PodUid};
 
 pub use container::{Inputs, container};
 pub use resources::of_container as container_resources;
-pub use sandbox::sandbox;
+pub use sandbox::{pod_resources, sandbox};
 
 /// Why a pod cannot be given to a runtime.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

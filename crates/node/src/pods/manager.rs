@@ -3,22 +3,28 @@
 //! It decides nothing about a pod but whether there is a worker for it. Who is not wanted any more by any origin, and still has a sandbox, gets a worker that ends it; but not before
 //! every origin has said once what it wants.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sampan_placement::resources::wanted;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
+use super::allocation::Allocation;
+use super::config::qos::Class;
+use super::memory::Pending;
 use super::parts::{Kind, Parts};
 use super::plan::Failure;
+use super::resize;
 use super::roster::Roster;
 use super::worker::{self, Desired, Handle};
-use crate::admit::NODE_AFFINITY;
+use crate::admit::{DEFERRED, NODE_AFFINITY};
 use crate::container::PodUid;
 use crate::mirror::Mirrors;
 use crate::pressure::Eviction;
@@ -39,6 +45,9 @@ pub trait Admission: Send + Sync + 'static {
 
     /// Asks the API for what the node is by now: a pod may come sooner than the label that it came for.
     async fn refresh(&self);
+
+    /// Whether a pod that runs may have the resources that it asks for beside these.
+    fn resize(&self, pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Pending>;
 }
 
 /// A pod that has a worker.
@@ -46,6 +55,8 @@ struct Entry {
     desired: Desired,
     handle: Handle,
     changes: u64,
+    /// Since when it waits for other resources.
+    waits_since: Option<Instant>,
 }
 
 /// See the module.
@@ -122,6 +133,8 @@ impl Manager {
                     Err(_) => self.revive(),
                 },
             }
+            // Whatever it was, it may have left room.
+            self.retry();
         }
     }
 
@@ -173,7 +186,8 @@ impl Manager {
         self.roster.set(&uid, Arc::clone(&pod));
         if let Some(entry) = self.entries.get_mut(&uid) {
             entry.desired.pod = pod;
-            entry.handle.desired.send_replace(entry.desired.clone());
+            self.resize(&uid);
+            self.tell(&uid);
         } else if !self.finished.contains(&uid) {
             self.start(&uid, pod);
         }
@@ -194,7 +208,7 @@ impl Manager {
                 self.mirrors.forget(&pod);
             }
             if self.parts.node.pods.join(uid.as_str()).exists() {
-                self.spawn(uid, Desired { pod, failure: None, removed: true }, Duration::ZERO);
+                self.spawn(uid, Desired::gone(pod), Duration::ZERO);
             }
         }
     }
@@ -212,7 +226,81 @@ impl Manager {
             let desired = &entry.desired;
             *other != uid && desired.failure.is_none() && !is_over(&desired.pod)
         };
-        self.entries.iter().filter(takes).map(|(_, entry)| Arc::clone(&entry.desired.pod)).collect()
+        self.entries
+            .iter()
+            .filter(takes)
+            .map(|(_, entry)| entry.desired.allocation.apply(&entry.desired.pod))
+            .collect()
+    }
+
+    /// Tells of a pod as it is wanted: with what was accepted.
+    fn tell(&self, uid: &PodUid) {
+        if let Some(Entry { desired, handle, .. }) = self.entries.get(uid) {
+            self.roster.set(uid, desired.allocation.apply(&desired.pod));
+            handle.desired.send_replace(desired.clone());
+        }
+    }
+
+    /// Accepts the resources that a pod asks for by now, or says why not. Whether that is anything new.
+    fn resize(&mut self, uid: &PodUid) -> bool {
+        let Some(Entry { desired, .. }) = self.entries.get(uid) else { return false };
+        let Desired { pod, allocation, pending, .. } = desired;
+        let ends = desired.failure.is_some() || desired.removed || pod.metadata.deletion_timestamp.is_some();
+        if ends || is_over(pod) {
+            return false;
+        }
+        let pod = Arc::clone(pod);
+        let mut outcome = (allocation.clone(), None);
+        if !allocation.is_of(&pod) {
+            match self.admission.resize(&pod, &self.others(uid)) {
+                Ok(()) => outcome.0 = Allocation::of(&pod),
+                Err(refused) => outcome.1 = Some(refused),
+            }
+        }
+        let (accepted, refused) = outcome;
+        if (&accepted, &refused) == (allocation, pending) {
+            return false;
+        }
+        if accepted != *allocation {
+            if let Err(error) = accepted.write(&self.parts.node.pods.join(uid.as_str())) {
+                // It is asked about again with the next change.
+                tracing::warn!(pod = %uid, %error, "what is allocated to the pod cannot be written down");
+                return false;
+            }
+            let message = resize::started(&pod);
+            self.parts.reporter.event(&pod, None, Kind::Normal, "ResizeStarted", &message);
+        }
+        if let Some(refused) = &refused {
+            let (reason, message) = resize::pending(&pod, refused);
+            self.parts.reporter.event(&pod, None, Kind::Warning, &reason, &message);
+        }
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.waits_since = refused.is_some().then(|| entry.waits_since.unwrap_or_else(Instant::now));
+            (entry.desired.allocation, entry.desired.pending) = (accepted, refused);
+        }
+        true
+    }
+
+    /// Asks again for those that wait, in upstream's order: who asks for no more than it has, the highest priority, guaranteed ones, who waits longest.
+    fn retry(&mut self) {
+        let waits = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.desired.pending.as_ref().is_some_and(|pending| pending.reason == DEFERRED));
+        let mut waiting: Vec<_> = waits
+            .map(|(uid, Entry { desired, waits_since, .. })| {
+                let spec = desired.pod.spec.as_ref();
+                let priority = spec.and_then(|s| s.priority).unwrap_or_default();
+                let guaranteed = Class::of(&desired.pod) == Class::Guaranteed;
+                ((asks_for_more(desired), Reverse(priority), !guaranteed, *waits_since), uid.clone())
+            })
+            .collect();
+        waiting.sort_unstable();
+        for (_, uid) in waiting {
+            if self.resize(&uid) {
+                self.tell(&uid);
+            }
+        }
     }
 
     /// The node's labels are the newest: what does not match them now does not match.
@@ -240,11 +328,16 @@ impl Manager {
             return;
         }
         self.found.remove(uid);
+        // What an earlier agent has accepted is what it is asked about, and gets.
+        let directory = self.parts.node.pods.join(uid.as_str());
+        let known = Allocation::read(&directory);
+        let is_new = known.is_none();
+        let allocation = known.unwrap_or_else(|| Allocation::of(&pod));
         // What runs already was admitted before.
         let failure = if has_sandbox || pod.metadata.deletion_timestamp.is_some() {
             None
         } else {
-            self.admission.admit(&pod, &self.others(uid))
+            self.admission.admit(&allocation.apply(&pod), &self.others(uid))
         };
         if doubt && failure.as_ref().is_some_and(|failure| failure.reason == NODE_AFFINITY) {
             let (admission, uid) = (Arc::clone(&self.admission), uid.clone());
@@ -257,7 +350,16 @@ impl Manager {
         if let Some(failure) = &failure {
             self.parts.reporter.event(&pod, None, Kind::Warning, &failure.reason, &failure.message);
         }
-        self.spawn(uid, Desired { pod, failure, removed: false }, Duration::ZERO);
+        if is_new
+            && failure.is_none()
+            && let Err(error) = allocation.write(&directory)
+        {
+            tracing::warn!(pod = %uid, %error, "what is allocated to the pod cannot be written down");
+        }
+        let desired = Desired { pod, allocation, pending: None, failure, removed: false };
+        self.spawn(uid, desired, Duration::ZERO);
+        self.resize(uid);
+        self.tell(uid);
     }
 
     fn spawn(&mut self, uid: &PodUid, desired: Desired, rest: Duration) {
@@ -268,7 +370,7 @@ impl Manager {
             worker.run().await;
             name
         });
-        self.entries.insert(uid.clone(), Entry { desired, handle, changes: 0 });
+        self.entries.insert(uid.clone(), Entry { desired, handle, changes: 0, waits_since: None });
     }
 
     /// Takes up what nobody wants, to end it: sandboxes whose pods went while the node was away, and directories of pods that had come no further than that.
@@ -286,7 +388,7 @@ impl Manager {
             let metadata =
                 ObjectMeta { name, namespace, uid: Some(uid.to_string()), ..ObjectMeta::default() };
             let pod = Arc::new(Pod { metadata, ..Pod::default() });
-            self.spawn(&uid, Desired { pod, failure: None, removed: true }, Duration::ZERO);
+            self.spawn(&uid, Desired::gone(pod), Duration::ZERO);
         }
     }
 
@@ -326,6 +428,12 @@ impl Manager {
             self.spawn(&uid, desired, REST);
         }
     }
+}
+
+fn asks_for_more(desired: &Desired) -> bool {
+    let requested = |pod: &Pod| pod.spec.as_ref().map(wanted).unwrap_or_default();
+    let (has, asks) = (requested(&desired.allocation.apply(&desired.pod)), requested(&desired.pod));
+    asks.milli_cpu > has.milli_cpu || asks.memory > has.memory
 }
 
 /// Pods that run first, since they have their place; the others by age.

@@ -16,6 +16,8 @@ pub struct Memory {
     pub sandbox: Option<Problem>,
     /// How often that was.
     pub sandbox_backoff: Backoff,
+    /// How far a change of its resources is.
+    pub resize: Resize,
 }
 
 impl Memory {
@@ -65,6 +67,35 @@ impl ContainerMemory {
     pub fn begin(&mut self, attempt: u32) {
         *self = Self { crashes: self.crashes, pulls: self.pulls, attempt: Some(attempt), ..Self::default() };
     }
+}
+
+/// How far a change of a pod's resources is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resize {
+    /// Why what the spec asks for was not accepted: the condition `PodResizePending`.
+    pub pending: Option<Pending>,
+    /// What was accepted is not everywhere yet: the condition `PodResizeInProgress`.
+    pub progress: Option<Progress>,
+}
+
+/// Why a pod does not get the resources that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// `Deferred` or `Infeasible`.
+    pub reason: String,
+    /// In a sentence.
+    pub message: String,
+    /// Of which generation of the pod.
+    pub generation: Option<i64>,
+}
+
+/// What was accepted is being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Of which generation of the pod.
+    pub generation: Option<i64>,
+    /// Why it did not go so far.
+    pub error: Option<String>,
 }
 
 /// Why something did not come about: what a waiting container shows.

@@ -5,11 +5,13 @@
 
 mod end;
 mod life;
+pub mod resize;
 
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1::Pod;
 
+use self::resize::{Resize, Resizing};
 use super::memory::Memory;
 use crate::container::ContainerId;
 use crate::runtime::Sandbox;
@@ -25,6 +27,8 @@ pub struct View<'a> {
     pub sandbox: Option<&'a Sandbox>,
     /// What is remembered.
     pub memory: &'a Memory,
+    /// The most processes of a pod.
+    pub pids_limit: Option<i64>,
     /// The time.
     pub now: SystemTime,
 }
@@ -56,7 +60,7 @@ pub struct Failure {
 }
 
 /// Something to be done.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Makes the volumes.
     MountVolumes,
@@ -73,6 +77,8 @@ pub enum Action {
         /// For the event `Killing`.
         message: String,
     },
+    /// Changes limits of what runs.
+    Resize(Box<Resize>),
     /// Forgets a container that ended.
     RemoveContainer(ContainerId),
     /// Takes the sandbox down; its containers can still be read.
@@ -92,6 +98,8 @@ pub struct Plan {
     pub wake_at: Option<SystemTime>,
     /// The pod has run past its deadline: it is to go, for this reason.
     pub failure: Option<Failure>,
+    /// How far a change of its resources is.
+    pub resizing: Resizing,
 }
 
 impl Plan {

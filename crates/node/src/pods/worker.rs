@@ -4,6 +4,7 @@
 //! long runs in a job of its own, one a thing; a job that is under way is not begun twice.
 
 mod jobs;
+mod resize;
 mod start;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::jobs::{Job, Outcome};
-use super::memory::{Memory, Problem, Volumes};
+use super::allocation::Allocation;
+use super::memory::{Memory, Pending, Problem, Progress, Volumes};
 use super::parts::{Finding, Kind, Parts, Start, Verdict};
 use super::plan::{self, Action, Ending, Failure};
 use super::restart::Backoff;
@@ -36,10 +38,21 @@ const START_AGAIN: Duration = Duration::from_secs(10);
 pub struct Desired {
     /// The pod.
     pub pod: Arc<Pod>,
+    /// The resources that were accepted for it.
+    pub allocation: Allocation,
+    /// Why those that it asks for were not, if they were not.
+    pub pending: Option<Pending>,
     /// Why it is refused or evicted, if it is.
     pub failure: Option<Failure>,
     /// Whether its object is gone from the API (or from the directory of static pods).
     pub removed: bool,
+}
+
+impl Desired {
+    /// Nothing more is wanted of it.
+    pub fn gone(pod: Arc<Pod>) -> Self {
+        Self { pod, allocation: Allocation::default(), pending: None, failure: None, removed: true }
+    }
 }
 
 /// How a worker is told of changes.
@@ -53,16 +66,19 @@ pub struct Handle {
 
 /// A worker and how it is told of changes. `run` it.
 pub fn worker(parts: Parts, uid: PodUid, desired: Desired) -> (Worker, Handle) {
-    let memory = Memory::default();
+    let mut memory = Memory::default();
+    memory.resize.progress = told_progress(&desired.pod);
     let details = Details { id_scheme: parts.runtime.about().name, ..Details::default() };
     let (findings, found) = mpsc::channel(FINDINGS);
-    let pod = Arc::clone(&desired.pod);
+    let pod = desired.allocation.apply(&desired.pod);
+    let accepted = desired.allocation.generation;
     let (wanted, desired) = watch::channel(desired);
     let (told, changes) = watch::channel(0);
     let worker = Worker {
         parts,
         uid,
         pod,
+        accepted,
         desired,
         changes,
         ending: None,
@@ -80,11 +96,23 @@ pub fn worker(parts: Parts, uid: PodUid, desired: Desired) -> (Worker, Handle) {
     (worker, Handle { desired: wanted, changes: told })
 }
 
+/// The change of its resources that an earlier agent has told to be under way.
+fn told_progress(pod: &Pod) -> Option<Progress> {
+    let [_, kind] = status::PASSING;
+    let told = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let told = told.into_iter().find(|c| c.type_ == kind)?;
+    let error = told.message.clone().filter(|message| !message.is_empty());
+    Some(Progress { generation: told.observed_generation, error })
+}
+
 /// See the module.
 pub struct Worker {
     parts: Parts,
     uid: PodUid,
+    /// With the resources that were accepted.
     pod: Arc<Pod>,
+    /// The generation of which they are.
+    accepted: Option<i64>,
     desired: watch::Receiver<Desired>,
     changes: watch::Receiver<u64>,
     ending: Option<Ending>,
@@ -113,8 +141,10 @@ impl Worker {
                 ending: self.ending.as_ref(),
                 sandbox: self.sandbox.as_ref(),
                 memory: &self.memory,
+                pids_limit: self.parts.node.pod_pids_limit,
                 now,
             });
+            self.note_resizing(plan.resizing);
             if let Some(failure) = plan.failure {
                 self.parts.reporter.event(&self.pod, None, Kind::Normal, &failure.reason, &failure.message);
                 self.end(Some(failure), now);
@@ -162,7 +192,14 @@ impl Worker {
     fn take_desired(&mut self) {
         let desired = self.desired.borrow_and_update().clone();
         let told = self.pod.status.clone();
-        self.pod = desired.pod;
+        self.pod = desired.allocation.apply(&desired.pod);
+        self.memory.resize.pending = desired.pending;
+        if self.accepted != desired.allocation.generation {
+            self.accepted = desired.allocation.generation;
+            self.memory.resize.progress = Some(Progress { generation: self.accepted, error: None });
+            // What failed was something else.
+            self.stalled.remove(&Job::Resize);
+        }
         if self.pod.status.is_none() {
             // A static pod's object carries no status: what was told stays.
             Arc::make_mut(&mut self.pod).status = told;
@@ -354,6 +391,9 @@ impl Worker {
                 });
             }
             Action::StopContainer { id, deadline, message } => self.stop(id, deadline, &message, now),
+            Action::Resize(steps) => self.spawn(Job::Resize, async move {
+                Outcome::Resized(super::resize::carry_out(&*parts.runtime, &uid, &steps).await)
+            }),
             Action::RemoveContainer(id) => self.spawn(Job::Container(id.clone()), async move {
                 Outcome::Runtime(parts.runtime.remove_container(&id).await)
             }),
@@ -439,6 +479,8 @@ impl Worker {
             Outcome::Runtime(Err(error)) => {
                 tracing::warn!(pod = %self.uid, ?job, error = in_words(&error), "the runtime failed");
             }
+            Outcome::Resized(Ok(())) => {}
+            Outcome::Resized(Err(error)) => self.resize_failed(error),
             Outcome::Forgotten(Ok(())) => {
                 self.parts.reporter.gone(&self.pod);
                 return false;
@@ -473,3 +515,6 @@ impl Worker {
         self.parts.reporter.event(&self.pod, container, Kind::Warning, reason, message);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,7 @@ impl Pod {
             ready: self.ready,
             created_at: self.created_at,
             addresses: if self.config.namespaces.host_network { Vec::new() } else { vec![self.address] },
+            resources: Some(self.config.resources.clone()),
             containers: self.containers.values().map(Entry::observed).collect(),
         }
     }
@@ -302,13 +303,18 @@ impl Runtime for Fake {
         self.with(id, |entry| {
             entry.resources = resources.clone();
             Ok(())
-        })
+        })?;
+        self.changed(&id.pod);
+        Ok(())
     }
 
     async fn update_sandbox_resources(&self, pod: &PodUid, resources: &Resources) -> Result<(), Error> {
-        let mut pods = self.0.pods.lock();
-        let pod = pods.get_mut(pod).ok_or_else(|| Error::NotFound(pod.to_string()))?;
-        pod.config.resources = resources.clone();
+        {
+            let mut pods = self.0.pods.lock();
+            let pod = pods.get_mut(pod).ok_or_else(|| Error::NotFound(pod.to_string()))?;
+            pod.config.resources = resources.clone();
+        }
+        self.changed(pod);
         Ok(())
     }
 

@@ -11,6 +11,9 @@ use crate::pods::roles::{self, Role};
 const OWN: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// Conditions that are there only while they hold.
+pub(crate) const PASSING: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
 struct Verdict {
     status: bool,
     reason: Option<&'static str>,
@@ -34,9 +37,32 @@ pub(super) fn of(view: View<'_>, told: &PodStatus, containers: &Statuses, phase:
     let own = [network, initialized(view, containers, phase), pod_ready, ready, Verdict::TRUE];
     let mut conditions: Vec<PodCondition> =
         OWN.iter().zip(own).map(|(kind, verdict)| condition(view, told, kind, verdict)).collect();
-    let others = told.conditions.iter().flatten().filter(|c| !OWN.contains(&c.type_.as_str()));
+    if !phase.is_terminal() {
+        conditions.extend(resizing(view, told));
+    }
+    let is_own = |kind: &str| OWN.contains(&kind) || PASSING.contains(&kind);
+    let others = told.conditions.iter().flatten().filter(|c| !is_own(&c.type_));
     conditions.extend(others.cloned());
     conditions
+}
+
+/// What of the pod's resources is not as its spec has it. Each tells the generation that it is about, not the newest.
+fn resizing(view: View<'_>, told: &PodStatus) -> impl Iterator<Item = PodCondition> {
+    let [pending, progress] = PASSING;
+    let resize = &view.memory.resize;
+    let of = |kind, generation, reason: Option<&str>, message: Option<&String>| PodCondition {
+        reason: reason.map(str::to_owned),
+        message: message.cloned(),
+        observed_generation: generation,
+        ..condition(view, told, kind, Verdict::TRUE)
+    };
+    let pending =
+        resize.pending.as_ref().map(|p| of(pending, p.generation, Some(&p.reason), Some(&p.message)));
+    let progress = resize
+        .progress
+        .as_ref()
+        .map(|p| of(progress, p.generation, p.error.as_ref().map(|_| "Error"), p.error.as_ref()));
+    pending.into_iter().chain(progress)
 }
 
 fn condition(view: View<'_>, told: &PodStatus, kind: &str, verdict: Verdict) -> PodCondition {

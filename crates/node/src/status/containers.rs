@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ResourceRequirements,
+    ContainerStatus,
 };
 
-use super::{View, time};
+use super::{View, resources, time};
 use crate::container::ContainerId;
 use crate::pods::memory::ContainerMemory;
 use crate::pods::restart;
@@ -73,7 +73,8 @@ fn of(view: View<'_>, container: &Container, role: Role) -> ContainerStatus {
     status.image_id.clone_from(&newest.image_id);
     status.container_id = Some(id(view, newest));
     status.restart_count = i32::try_from(newest.id.attempt).unwrap_or(i32::MAX);
-    status.resources = resources(container);
+    let has = roles::is_running(newest).then_some(&newest.resources);
+    status.resources = resources::of(container, has, told);
     status.allocated_resources = container.resources.as_ref().and_then(|r| r.requests.clone());
     let before = starts.get(1).and_then(|c| terminated(view, c));
     let speaks = memory.attempt == Some(newest.id.attempt);
@@ -246,10 +247,4 @@ fn terminated(view: View<'_>, container: &runtime::Container) -> Option<Containe
         signal: (*signal != 0).then_some(*signal),
         started_at: Some(time(started_at.unwrap_or(SystemTime::UNIX_EPOCH))),
     })
-}
-
-/// What it has, as far as its spec speaks of it.
-fn resources(container: &Container) -> Option<ResourceRequirements> {
-    let resources = container.resources.as_ref()?;
-    Some(ResourceRequirements { claims: None, ..resources.clone() })
 }

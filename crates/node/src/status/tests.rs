@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::container::{ContainerId, PodUid, Resources};
-use crate::pods::memory::{Problem, Unhealthy};
+use crate::pods::memory::{Pending, Problem, Progress, Unhealthy};
 use crate::pods::plan::Failure;
 use crate::runtime::{Container, State};
 
@@ -40,6 +40,7 @@ impl Case {
             ready: true,
             created_at: at(0),
             addresses: vec!["10.1.0.9".parse().expect("an address")],
+            resources: None,
             containers: Vec::new(),
         };
         Self {
@@ -361,4 +362,36 @@ fn an_unhealthy_start_does_not_speak_for_the_next() {
         m.container_mut("a").unhealthy = Some(Unhealthy { message: String::new(), grace: None });
     });
     assert_eq!((&case.main()["started"], &case.main()["ready"]), (&json!(false), &json!(false)));
+}
+
+#[test]
+fn a_change_of_resources_is_told_by_conditions_of_the_generation_they_are_about() {
+    let told = json!({"phase": "Running", "conditions": [
+        {"type": "PodResizePending", "status": "True", "lastTransitionTime": "1970-01-01T00:00:07Z"},
+        {"type": "PodResizeInProgress", "status": "True"},
+    ]});
+    let case = Case::one("Always").running("a").told(told).remembering(|m| {
+        m.resize.pending =
+            Some(Pending { reason: "Deferred".into(), message: "no room".into(), generation: Some(2) });
+    });
+    let pending = case.condition("PodResizePending");
+    assert_eq!((&pending["reason"], &pending["message"]), (&json!("Deferred"), &json!("no room")));
+    assert_eq!(
+        (&pending["observedGeneration"], &pending["lastTransitionTime"]),
+        (&json!(2), &json!("1970-01-01T00:00:07Z"))
+    );
+    let has = |case: &Case, kind: &str| {
+        case.status().conditions.into_iter().flatten().any(|condition| condition.type_ == kind)
+    };
+    assert!(!has(&case, "PodResizeInProgress"), "it has passed");
+    let case = Case::one("Always").running("a").remembering(|m| {
+        m.resize.progress = Some(Progress { generation: Some(1), error: None });
+    });
+    assert_eq!(case.condition("PodResizeInProgress").get("reason"), None);
+    let case = case.remembering(|m| {
+        m.resize.progress = Some(Progress { generation: Some(1), error: Some("cannot".into()) });
+    });
+    let progress = case.condition("PodResizeInProgress");
+    assert_eq!((&progress["reason"], &progress["message"]), (&json!("Error"), &json!("cannot")));
+    assert!(!has(&case, "PodResizePending"));
 }

@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
+use crate::status::PASSING;
+
 /// Fields that are the node's, and go when it does not name them.
 const OWN: [&str; 7] = [
     "containerStatuses",
@@ -33,6 +35,13 @@ pub(super) fn patch(uid: &str, status: &PodStatus) -> Value {
             take_back(condition, &["lastProbeTime", "message", "reason"]);
         }
     }
+    if let Some(Value::Array(conditions)) = fields.get_mut("conditions") {
+        for kind in PASSING {
+            if !conditions.iter().any(|condition| condition["type"] == kind) {
+                conditions.push(json!({"type": kind, "$patch": "delete"}));
+            }
+        }
+    }
     json!({"metadata": {"uid": uid}, "status": fields})
 }
 
@@ -57,7 +66,8 @@ mod tests {
             patch("u", &status),
             json!({"metadata": {"uid": "u"}, "status": {
                 "phase": "Running", "podIPs": [{"ip": "10.0.0.1"}, {"$patch": "replace"}], "podIP": null,
-                "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": null, "message": null, "reason": null}],
+                "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": null, "message": null, "reason": null},
+                    {"type": "PodResizePending", "$patch": "delete"}, {"type": "PodResizeInProgress", "$patch": "delete"}],
                 "containerStatuses": null, "ephemeralContainerStatuses": null, "initContainerStatuses": null,
                 "message": null, "reason": null,
             }})

@@ -57,6 +57,28 @@ async fn the_newest_status_is_written_even_if_requests_fail_and_the_object_goes_
 }
 
 #[tokio::test]
+async fn a_condition_that_has_passed_goes() {
+    let server = TestServer::start().await;
+    let (client, _) = api::client(&server);
+    let pod = api::pod(&server, "p").await;
+    let writer = StatusWriter::new(client, Arc::default());
+    let mut resizing = status("resizing");
+    let pending =
+        json!({"type": "PodResizePending", "status": "True", "reason": "Deferred", "observedGeneration": 1});
+    resizing.conditions.get_or_insert_default().push(serde_json::from_value(pending).expect("a condition"));
+    writer.status(&pod, resizing);
+    let kinds = |pod: &Value| -> Vec<String> {
+        let conditions = pod["status"]["conditions"].as_array().expect("conditions").iter();
+        conditions.map(|c| c["type"].as_str().expect("a type").to_owned()).collect()
+    };
+    let shown = shows(&server, "p", "resizing").await;
+    assert!(kinds(&shown).contains(&"PodResizePending".to_owned()), "{shown}");
+    writer.status(&pod, status("resized"));
+    let shown = shows(&server, "p", "resized").await;
+    assert!(!kinds(&shown).contains(&"PodResizePending".to_owned()), "{shown}");
+}
+
+#[tokio::test]
 async fn another_pod_of_the_name_is_left_alone() {
     let server = TestServer::start().await;
     let (client, _) = api::client(&server);

@@ -8,18 +8,19 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use tokio::sync::mpsc;
 
-use super::{Remembered, Scripted};
+use super::Remembered;
 use crate::container::{ContainerId, PodUid};
 use crate::environment::Environment;
 use crate::image::{Credentials, DiskUse, Error, Image, Images};
 use crate::pods::parts::{Finding, Health, NodeFacts, Parts, Sources, Start, VolumeError, Volumes};
+use crate::runtime::Runtime;
 
 struct Nothing;
 
 /// Parts of a node that has a runtime and a reporter, and volumes that are always there.
-pub(crate) fn parts(runtime: &Arc<Scripted>, reporter: &Arc<Remembered>) -> Parts {
+pub(crate) fn parts<R: Runtime>(runtime: &Arc<R>, reporter: &Arc<Remembered>) -> Parts {
     Parts {
-        runtime: Arc::<Scripted>::clone(runtime),
+        runtime: Arc::<R>::clone(runtime),
         images: Arc::new(Nothing),
         volumes: Arc::new(Nothing),
         sources: Arc::new(Nothing),

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{hosts, pod_directory, termination_log};
 use crate::container::{ContainerId, PodUid};
+use crate::pods::allocation;
 use crate::pods::parts::NodeFacts;
 
 /// Where a pod's `/etc/hosts` is.
@@ -31,13 +32,14 @@ pub(crate) fn write(pod: &Pod, id: &ContainerId, pod_ips: &[IpAddr], node: &Node
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
 }
 
-/// Removes a pod's directory, of which only the file of hosts is left: whatever else is in it was forgotten by somebody, and is not ours to lose.
+/// Removes a pod's directory, of which only what the node itself wrote is left: whatever else is in it was forgotten by somebody, and is not ours to lose.
 pub(crate) fn remove(node: &NodeFacts, uid: &PodUid) -> io::Result<()> {
     let absent = |outcome: io::Result<()>| match outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,
     };
     absent(fs::remove_file(hosts(node, uid)))?;
+    absent(fs::remove_file(allocation::file(&pod_directory(node, uid))))?;
     absent(fs::remove_dir(pod_directory(node, uid)))
 }
 

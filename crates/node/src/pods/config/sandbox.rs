@@ -35,7 +35,7 @@ pub fn sandbox(pod: &Pod, node: &NodeFacts) -> Result<SandboxConfig, Error> {
         ports: if host_network { Vec::new() } else { ports(spec)? },
         dns: dns::of(pod, spec, node),
         cgroup_parent: Class::of(pod).cgroup(uid.as_str()),
-        resources: Resources { pids_limit: node.pod_pids_limit, ..resources::of_pod(spec)? },
+        resources: pod_resources(spec, node.pod_pids_limit)?,
         log_directory: node.logs.join(log_directory(pod)),
         labels: BTreeMap::from([
             ("io.kubernetes.pod.name".to_owned(), name.clone()),
@@ -46,6 +46,11 @@ pub fn sandbox(pod: &Pod, node: &NodeFacts) -> Result<SandboxConfig, Error> {
         namespace,
         name,
     })
+}
+
+/// The limits of a pod as a whole.
+pub fn pod_resources(spec: &PodSpec, pids_limit: Option<i64>) -> Result<Resources, Error> {
+    Ok(Resources { pids_limit, ..resources::of_pod(spec)? })
 }
 
 /// The name of the host that a pod is to itself.

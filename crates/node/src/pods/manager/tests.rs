@@ -41,6 +41,20 @@ impl Admission for Guard {
         Some(Failure { reason: reason.into(), message, grace: None, rejected: true })
     }
 
+    /// There is room for 1000m of all pods but the asking one's.
+    fn resize(&self, pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Pending> {
+        let cpu = |pod: &Pod| pod.spec.as_ref().map(|spec| wanted(spec).milli_cpu).unwrap_or_default();
+        let used: i64 = others.iter().map(|other| cpu(other)).sum();
+        if used + cpu(pod) <= 1000 {
+            return Ok(());
+        }
+        Err(Pending {
+            reason: DEFERRED.into(),
+            message: format!("used: {used}"),
+            generation: pod.metadata.generation,
+        })
+    }
+
     async fn refresh(&self) {
         self.labelled.store(true, Ordering::SeqCst);
     }
@@ -52,10 +66,15 @@ struct Rig {
     roster: Arc<Roster>,
     updates: mpsc::Sender<Update>,
     evictions: mpsc::Sender<Eviction>,
+    /// Of the pods, unless the test has its own.
+    directory: Option<tempfile::TempDir>,
 }
 
 fn rig(sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
-    rig_in(Path::new(""), sandboxes, origins)
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut rig = rig_in(directory.path(), sandboxes, origins);
+    rig.directory = Some(directory);
+    rig
 }
 
 fn rig_in(pods: &Path, sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
@@ -69,7 +88,7 @@ fn rig_in(pods: &Path, sandboxes: &[&str], origins: &'static [Origin]) -> Rig {
     let (updates, receiver) = source::channel();
     let (evictions, evicted) = mpsc::channel(1);
     tokio::spawn(manager.run(receiver, evicted));
-    Rig { runtime, reporter, roster, updates, evictions }
+    Rig { runtime, reporter, roster, updates, evictions, directory: None }
 }
 
 impl Rig {
@@ -235,4 +254,64 @@ async fn a_pod_that_is_evicted_ends_and_is_not_begun_again() {
         rig.runtime.sandboxes.lock().iter().any(|s| s.uid.as_str() == "a" && !s.ready).then_some(())
     })
     .await;
+}
+
+fn sized(uid: &str, generation: i64, cpu: &str) -> Arc<Pod> {
+    pod(&json!({"metadata": {"uid": uid, "name": uid, "namespace": "default", "generation": generation},
+        "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}))
+}
+
+impl Rig {
+    /// Waits for an event that has all of these words.
+    async fn tells(&self, words: &[&str]) {
+        eventually(&format!("an event tells {words:?}"), async || {
+            let events = self.reporter.events.lock();
+            events.iter().any(|event| words.iter().all(|word| event.contains(word))).then_some(())
+        })
+        .await;
+    }
+
+    fn allocated(&self, uid: &str) -> Option<i64> {
+        Allocation::read(&self.directory.as_ref()?.path().join(uid))?.generation
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_gets_other_resources_when_there_is_room_and_they_are_written_down() {
+    let rig = rig(&[], &[Origin::Api]);
+    rig.send(Update::All(Origin::Api, vec![sized("a", 1, "400m"), sized("b", 1, "400m")])).await;
+    rig.has(&["a", "b"]).await;
+    assert_eq!(rig.allocated("a"), Some(1));
+    rig.send(Update::Set(Origin::Api, sized("a", 2, "600m"))).await;
+    rig.tells(&["ResizeStarted", "\"cpu\":\"600m\"", "\"generation\":2"]).await;
+    assert_eq!(rig.allocated("a"), Some(2));
+    // What the other one has by now counts, and what it asks for does not.
+    rig.send(Update::Set(Origin::Api, sized("b", 2, "700m"))).await;
+    rig.tells(&["ResizeDeferred", "\"cpu\":\"700m\"", "used: 600"]).await;
+    assert_eq!(rig.allocated("b"), Some(1));
+    let told = eventually("it is told", async || {
+        let statuses = rig.reporter.statuses.lock();
+        let conditions = statuses.iter().flat_map(|s| s.conditions.iter().flatten());
+        conditions.into_iter().find(|c| c.type_ == "PodResizePending").cloned()
+    })
+    .await;
+    assert_eq!((told.reason.as_deref(), told.observed_generation), (Some("Deferred"), Some(2)));
+    // Room comes by whatever leaves some.
+    rig.send(Update::Set(Origin::Api, sized("a", 3, "300m"))).await;
+    rig.tells(&["ResizeStarted", "\"cpu\":\"700m\""]).await;
+    assert_eq!((rig.allocated("a"), rig.allocated("b")), (Some(3), Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_agent_accepted_holds_until_there_is_room_for_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    Allocation::of(&sized("a", 1, "400m")).write(&directory.path().join("a")).expect("it can be written");
+    let mut rig = rig_in(directory.path(), &["a"], &[Origin::Api]);
+    rig.directory = Some(directory);
+    rig.send(Update::All(Origin::Api, vec![sized("a", 2, "2")])).await;
+    rig.tells(&["ResizeDeferred"]).await;
+    assert_eq!(rig.allocated("a"), Some(1));
+    rig.send(Update::All(Origin::Api, vec![])).await;
+    rig.has(&[]).await;
+    eventually("its file is gone", async || rig.allocated("a").is_none().then_some(())).await;
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
+use super::resize::{self, Resizing};
 use super::{Action, Failure, Plan, View};
 use crate::container::{ContainerId, PodUid};
 use crate::pods::memory::Volumes;
 use crate::pods::restart;
 use crate::pods::roles::{self, Role};
-use crate::runtime::State;
+use crate::runtime::{self, State};
 
 pub(super) fn plan(view: View<'_>) -> Plan {
     let mut plan = Plan::default();
@@ -78,6 +79,9 @@ impl Life<'_> {
         if self.is_over() {
             return self.finish();
         }
+        let (resizing, action) = resize::of(self.view, self.spec);
+        self.plan.resizing = resizing;
+        self.plan.actions.extend(action);
         if !self.prepare() {
             return;
         }
@@ -211,7 +215,7 @@ impl Life<'_> {
                 Progress::Waiting
             }
             State::Running { .. } => {
-                self.watch_over(container, &newest.id, &newest.image);
+                self.watch_over(container, newest);
                 Progress::Running
             }
             State::Exited { code, finished_at, .. } => {
@@ -227,14 +231,17 @@ impl Life<'_> {
         }
     }
 
-    /// Stops a container that is unhealthy, or whose image was changed.
-    fn watch_over(&mut self, container: &Container, id: &ContainerId, image: &str) {
+    /// Stops a container that is unhealthy, or whose image was changed, or whose resources can only be changed so.
+    fn watch_over(&mut self, container: &Container, newest: &runtime::Container) {
+        let id = &newest.id;
         let memory = self.view.memory.container(&container.name);
         let unhealthy = memory.unhealthy.as_ref().filter(|_| memory.attempt == Some(id.attempt));
         let (message, grace) = if let Some(unhealthy) = unhealthy {
             (unhealthy.message.clone(), unhealthy.grace)
-        } else if container.image.as_deref().is_some_and(|wanted| wanted != image) {
+        } else if container.image.as_deref().is_some_and(|wanted| *wanted != newest.image) {
             (format!("Container {} definition changed, will be restarted", container.name), None)
+        } else if resize::needs_restart(container, &newest.resources) {
+            (format!("Container {} resize requires restart", container.name), None)
         } else {
             return;
         };
@@ -244,7 +251,12 @@ impl Life<'_> {
         self.plan.act(Action::StopContainer { id: id.clone(), deadline, message });
     }
 
+    /// Not while the pod is being resized, since it is to be large enough; but rather in a pod that is too small than never.
     fn start(&mut self, name: &str, attempt: u32) {
+        let stuck = self.view.memory.resize.progress.as_ref().is_some_and(|p| p.error.is_some());
+        if self.plan.resizing == Resizing::UnderWay && !stuck && self.resizes() {
+            return;
+        }
         match &self.view.memory.container(name).problem {
             Some(problem) if problem.retry_at > self.view.now => self.plan.wake(problem.retry_at),
             _ => self.plan.act(Action::StartContainer(ContainerId {
@@ -253,6 +265,10 @@ impl Life<'_> {
                 attempt,
             })),
         }
+    }
+
+    fn resizes(&self) -> bool {
+        self.plan.actions.iter().any(|action| matches!(action, Action::Resize(_)))
     }
 
     /// Of the starts of a container that ended, the newest two stay: for its state, and for `lastState` and `logs --previous`.

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
+use super::resize::{Fall, below_use};
 use super::*;
 use crate::container::{PodUid, Resources};
-use crate::pods::memory::{Problem, Unhealthy, Volumes};
-use crate::runtime::{Container, State};
+use crate::pods::config;
+use crate::pods::memory::{Problem, Progress, Unhealthy, Volumes};
+use crate::runtime::{Container, ContainerUsage, State, Usage};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -35,6 +38,7 @@ impl Case {
             ready: true,
             created_at: at(0),
             addresses: Vec::new(),
+            resources: None,
             containers: Vec::new(),
         };
         let memory = Memory { volumes: Volumes::Ready, ..Memory::default() };
@@ -49,7 +53,7 @@ impl Case {
             image_id: "sha256:1".into(),
             state,
             labels: BTreeMap::new(),
-            resources: Resources::default(),
+            resources: config::container_resources(None).expect("resources"),
         };
         self.sandbox.as_mut().expect("a sandbox").containers.push(container);
         self
@@ -99,6 +103,7 @@ impl Case {
             ending: self.ending.as_ref(),
             sandbox: self.sandbox.as_ref(),
             memory: &self.memory,
+            pids_limit: Some(99),
             now: at(NOW),
         })
     }
@@ -108,11 +113,29 @@ impl Case {
         let short = |action: &Action| match action {
             Action::StartContainer(id) => format!("start {} {}", id.name, id.attempt),
             Action::StopContainer { id, .. } => format!("stop {}", id.name),
+            Action::Resize(resize) => steps(resize),
             Action::RemoveContainer(id) => format!("remove {} {}", id.name, id.attempt),
             other => format!("{other:?}"),
         };
         self.plan().actions.iter().map(short).collect()
     }
+}
+
+/// The steps of a change in short: whose, quota and memory in MiB.
+fn steps(resize: &Resize) -> String {
+    let short = |whose: &str, to: &Resources| {
+        let memory = to.memory_limit_bytes.map(|bytes| bytes >> 20);
+        format!("{whose} {}/{}", show(to.cpu_quota_us), show(memory))
+    };
+    let raised = resize.raised.iter().map(|to| short("pod", to));
+    let containers = resize.containers.iter().map(|(id, to)| short(&id.name, to));
+    let steps: Vec<_> =
+        raised.chain(containers).chain(resize.lowered.iter().map(|to| short("pod", to))).collect();
+    format!("resize {}", steps.join(", "))
+}
+
+fn show(number: Option<i64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 /// A pod of one container `a`.
@@ -359,4 +382,118 @@ fn a_pod_past_its_deadline_fails() {
     assert_eq!((case(401).failure, case(401).wake_at), (None, Some(at(NOW + 1))));
     assert_eq!(case(400).failure.expect("it is past").reason, "DeadlineExceeded");
     assert!(case(400).actions.is_empty());
+}
+
+/// A container with these limits, and these resources that need a new start.
+fn limited(name: &str, cpu: &str, memory: &str, restarts: &[&str]) -> Value {
+    let policy: Vec<_> =
+        restarts.iter().map(|r| json!({"resourceName": r, "restartPolicy": "RestartContainer"})).collect();
+    json!({"name": name, "image": "busybox", "resizePolicy": policy,
+        "resources": {"limits": {"cpu": cpu, "memory": memory}, "requests": {"cpu": cpu, "memory": memory}}})
+}
+
+/// Two containers that run with these limits in a pod that has them, while the spec says others.
+fn resizing(has: [(&str, &str); 2], wants: [(&str, &str); 2], restarts: &[&str]) -> Case {
+    let spec = |limits: [(&str, &str); 2]| {
+        let [a, b] = limits;
+        json!({"restartPolicy": "Always", "containers": [limited("a", a.0, a.1, restarts), limited("b", b.0, b.1, &[])]})
+    };
+    let before: PodSpec = serde_json::from_value(spec(has)).expect("a spec");
+    let mut case = Case::new(spec(wants)).running("a").running("b");
+    let sandbox = case.sandbox.as_mut().expect("a sandbox");
+    sandbox.resources = Some(config::pod_resources(&before, Some(99)).expect("resources"));
+    for (container, spec) in sandbox.containers.iter_mut().zip(&before.containers) {
+        container.resources = config::container_resources(spec.resources.as_ref()).expect("resources");
+        container.resources.pids_limit = Some(7);
+    }
+    case
+}
+
+#[test]
+fn limits_are_changed_so_that_the_pod_is_never_smaller_than_its_containers() {
+    let same = [("100m", "64Mi"), ("100m", "64Mi")];
+    check(vec![
+        ("nothing changed", resizing(same, same, &["cpu", "memory"]), &[]),
+        (
+            "more",
+            resizing(same, [("200m", "128Mi"), ("100m", "64Mi")], &[]),
+            &["resize pod 30000/192, a 20000/128"],
+        ),
+        (
+            "less",
+            resizing(same, [("50m", "64Mi"), ("100m", "32Mi")], &[]),
+            &["resize a 5000/64, b 10000/32, pod 15000/96"],
+        ),
+        (
+            "more of one and less of the other",
+            resizing(same, [("200m", "32Mi"), ("100m", "64Mi")], &[]),
+            &["resize pod 30000/128, a 20000/32, pod 30000/96"],
+        ),
+        (
+            "from one to the other",
+            resizing(same, [("50m", "64Mi"), ("150m", "64Mi")], &[]),
+            &["resize a 5000/64, b 15000/64"],
+        ),
+        ("its policy", resizing(same, [("200m", "64Mi"), ("100m", "64Mi")], &["cpu"]), &["stop a"]),
+        (
+            "a policy for something else",
+            resizing(same, [("100m", "96Mi"), ("100m", "64Mi")], &["cpu"]),
+            &["resize pod 20000/160, a 10000/96"],
+        ),
+    ]);
+    let Some(Action::Resize(resize)) =
+        resizing(same, [("50m", "32Mi"), ("100m", "64Mi")], &[]).plan().actions.pop()
+    else {
+        panic!("a change")
+    };
+    assert_eq!(resize.lowered.and_then(|to| to.pids_limit), Some(99), "what is not resized stays");
+    assert_eq!(resize.containers[0].1.pids_limit, Some(7));
+    let falls: Vec<_> = resize.falls.iter().map(|f| (f.container.as_deref(), f.limit >> 20)).collect();
+    assert_eq!(falls, [(None, 96), (Some("a"), 32)]);
+}
+
+#[test]
+fn a_container_that_is_to_begin_anew_does_so_in_a_pod_that_is_large_enough() {
+    let has = [("100m", "64Mi"), ("100m", "64Mi")];
+    let ended = || {
+        let mut case = resizing(has, [("200m", "64Mi"), ("100m", "64Mi")], &["cpu"]);
+        case.sandbox.as_mut().expect("a sandbox").containers.remove(0);
+        case.exited("a", 0, 143)
+    };
+    let failed = |m: &mut Memory| {
+        m.resize.progress = Some(Progress { generation: None, error: Some("no".into()) });
+    };
+    check(vec![
+        ("it has ended", ended(), &["resize pod 30000/128"]),
+        ("the pod does not grow", ended().remembering(failed), &["resize pod 30000/128", "start a 1"]),
+    ]);
+    let mut grown = ended();
+    let spec = grown.pod.spec.as_ref().expect("a spec");
+    grown.sandbox.as_mut().expect("a sandbox").resources = config::pod_resources(spec, Some(99)).ok();
+    check(vec![("the pod has grown", grown, &["start a 1"])]);
+    let plan = resizing(has, [("200m", "64Mi"), ("100m", "64Mi")], &["cpu"]).plan();
+    assert_eq!(plan.resizing, Resizing::UnderWay);
+    let Action::StopContainer { message, .. } = &plan.actions[0] else { panic!("{plan:?}") };
+    assert_eq!(message, "Container a resize requires restart");
+}
+
+#[test]
+fn memory_never_falls_below_what_is_used() {
+    let used = |bytes| ContainerUsage { memory_usage_bytes: bytes, ..ContainerUsage::default() };
+    let usage = Usage { containers: vec![("a".into(), used(90))], pod: used(100), network: None };
+    let fall = |container: Option<&str>, limit| Fall { container: container.map(str::to_owned), limit };
+    let pod = "attempting to set pod memory limit (80) below current usage (100)";
+    let a = "attempting to set container \"a\" memory limit (80) below current usage (90)";
+    for (name, falls, expected) in [
+        ("far enough above", vec![fall(None, 100), fall(Some("a"), 95)], None),
+        ("one", vec![fall(None, 80)], Some(format!("cannot decrease memory limits: {pod}"))),
+        (
+            "both",
+            vec![fall(None, 80), fall(Some("a"), 80)],
+            Some(format!("cannot decrease memory limits: [{pod}, {a}]")),
+        ),
+        ("one that has ended", vec![fall(Some("b"), 1)], None),
+    ] {
+        assert_eq!(below_use(&falls, &usage), expected, "{name}");
+    }
 }

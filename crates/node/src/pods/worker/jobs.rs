@@ -12,6 +12,7 @@ pub(super) enum Job {
     UpdateVolumes,
     Sandbox,
     Container(ContainerId),
+    Resize,
     Stop(ContainerId),
 }
 
@@ -24,12 +25,16 @@ pub(super) enum Outcome {
     Sandbox(Result<(), String>),
     Started(Result<ContainerId, Failed>),
     Runtime(Result<(), runtime::Error>),
+    Resized(Result<(), String>),
     Forgotten(Result<(), String>),
 }
 
 impl Outcome {
     /// Whether it is to be tried again, and not at once. Other failures have their own times.
     pub(super) fn failed(&self) -> bool {
-        matches!(self, Self::Unmounted(Err(_)) | Self::Runtime(Err(_)) | Self::Forgotten(Err(_)))
+        matches!(
+            self,
+            Self::Unmounted(Err(_)) | Self::Runtime(Err(_)) | Self::Resized(Err(_)) | Self::Forgotten(Err(_))
+        )
     }
 }

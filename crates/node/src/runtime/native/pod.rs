@@ -148,6 +148,7 @@ impl Pod {
             ready: record.started && !record.stopped && inner.shim.is_some() && !inner.ending,
             created_at: record::time(record.created_ns),
             addresses: record.addresses.clone(),
+            resources: record.resources.clone(),
             containers: containers.collect(),
         })
     }

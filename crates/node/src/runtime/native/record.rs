@@ -33,6 +33,9 @@ pub(super) struct SandboxRecord {
     /// What programs inside see as their host's name.
     pub(super) hostname: String,
     pub(super) labels: BTreeMap<String, String>,
+    /// Its limits; earlier agents did not write them down.
+    #[serde(default)]
+    pub(super) resources: Option<Resources>,
 }
 
 /// A container.

@@ -75,6 +75,7 @@ fn new_record(shared: &Shared, config: &SandboxConfig) -> SandboxRecord {
         host_ipc: config.namespaces.host_ipc,
         hostname: config.hostname.clone().unwrap_or_else(|| shared.machine.hostname.clone()),
         labels: config.labels.clone(),
+        resources: Some(config.resources.clone()),
     }
 }
 
@@ -349,8 +350,26 @@ pub(super) async fn remove(shared: &Arc<Shared>, uid: &PodUid) -> Result<(), Err
 pub(super) async fn update(shared: &Arc<Shared>, uid: &PodUid, resources: &Resources) -> Result<(), Error> {
     let pod = shared.pod(uid)?;
     let _turn = pod.turn.lock().await;
-    let path = pod.lock().record.cgroup.clone();
-    set_limits(shared, path, resources).await
+    let (path, ended, record) = {
+        let inner = pod.lock();
+        let ended = inner.containers.iter().filter(|(_, known)| !known.is_running());
+        let ended: Vec<_> = ended.map(|((name, attempt), _)| format!("{name}_{attempt}")).collect();
+        (inner.record.cgroup.clone(), ended, inner.record.clone())
+    };
+    // Version 1 takes no quota that is smaller than that of a cgroup below, and what ended is still there. Whether it has one matters to nobody.
+    let (owner, below) = (Arc::clone(shared), path.clone());
+    blocking(move || {
+        for name in ended {
+            let _ = cgroup::limit(&owner.layout, &format!("{below}/{name}"), &Resources::default(), true);
+        }
+    })
+    .await;
+    set_limits(shared, path, resources).await?;
+    let record = SandboxRecord { resources: Some(resources.clone()), ..record };
+    pod.save(&record)?;
+    pod.lock().record = record;
+    pod.changed(shared);
+    Ok(())
 }
 
 /// Sets limits of what runs already, where a failure is one.
