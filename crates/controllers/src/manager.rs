@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::{approving, cleaner, signing};
 use crate::events::Recorder;
 use crate::informer::Informers;
 use crate::{
@@ -72,7 +73,7 @@ pub(crate) struct Controller {
 }
 
 /// All of them, by upstream's names, with the service accounts whose roles are among a cluster's first objects.
-pub(crate) const CONTROLLERS: [Controller; 5] = [
+pub(crate) const CONTROLLERS: [Controller; 8] = [
     Controller {
         name: "serviceaccount-controller",
         alias: "serviceaccount",
@@ -84,6 +85,24 @@ pub(crate) const CONTROLLERS: [Controller; 5] = [
         alias: "root-ca-cert-publisher",
         account: "root-ca-cert-publisher",
         start: root_ca_publisher::start,
+    },
+    Controller {
+        name: "certificatesigningrequest-signing-controller",
+        alias: "csrsigning",
+        account: "certificate-controller",
+        start: signing::start,
+    },
+    Controller {
+        name: "certificatesigningrequest-approving-controller",
+        alias: "csrapproving",
+        account: "certificate-controller",
+        start: approving::start,
+    },
+    Controller {
+        name: "certificatesigningrequest-cleaner-controller",
+        alias: "csrcleaner",
+        account: "certificate-controller",
+        start: cleaner::start,
     },
     Controller {
         name: "pod-garbage-collector-controller",

@@ -2,9 +2,13 @@
 //!
 //! All that may be missing or taken (the port, the network, the store of images) is looked at before anything is said to be ready.
 
+mod bootstrap;
 pub(crate) mod certificate;
+mod credentials;
 pub(crate) mod join;
 mod network;
+mod request;
+mod rotation;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -132,6 +136,12 @@ async fn bind(port: u16) -> Result<TcpListener> {
             "the node cannot listen on {address}: choose another port with --kubelet-port (0 takes a free one), or run no node with --no-node"
         )
     })
+}
+
+/// How others reach a server of this machine that listens here.
+pub(crate) fn reached_at(listen: SocketAddr) -> SocketAddr {
+    let ip = if listen.ip().is_unspecified() { own_address(None) } else { listen.ip() };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// The address by which this machine is reached: that of its API server if others reach it there, else the one by which it reaches others itself.

@@ -9,12 +9,16 @@ pub(crate) mod account_key;
 mod authority;
 mod leaf;
 mod server_names;
+mod signing;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use time::OffsetDateTime;
 
 use crate::private_file;
@@ -32,7 +36,7 @@ pub(crate) struct Pair {
 /// What is in the directory.
 pub(crate) struct Pki {
     dir: PathBuf,
-    authority: Authority,
+    authority: Arc<Authority>,
     /// Whom the administrator's kubeconfig speaks for.
     pub(crate) admin: Pair,
     /// What the API server shows to nodes.
@@ -43,7 +47,7 @@ impl Pki {
     /// Reads the directory; what is missing, or will expire soon, is made.
     pub(crate) fn open(dir: &Path, now: OffsetDateTime) -> Result<Self> {
         private_file::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let authority = Authority::open(dir, now)?;
+        let authority = Arc::new(Authority::open(dir, now)?);
         let admin = leaf::open(dir, "admin", &authority, &leaf::Subject::Administrator, now)?;
         let name = "apiserver-kubelet-client";
         let kubelet_client = leaf::open(dir, name, &authority, &leaf::Subject::KubeletClient, now)?;
@@ -65,13 +69,18 @@ impl Pki {
         self.authority.certificate()
     }
 
+    /// What signs the certificates of others.
+    pub(crate) fn signer(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
+    }
+
     /// Where the files are.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 }
 
-fn new_key() -> Result<rcgen::KeyPair> {
+pub(crate) fn new_key() -> Result<rcgen::KeyPair> {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("cannot make a key")
 }
 
@@ -91,9 +100,18 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
 }
 
 /// The bytes of the first certificate of a PEM text.
-fn first_certificate(pem: &str) -> Option<rustls_pki_types::CertificateDer<'static>> {
+pub(crate) fn first_certificate(pem: &str) -> Option<rustls_pki_types::CertificateDer<'static>> {
     use rustls_pki_types::pem::PemObject as _;
     rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()
+}
+
+/// A certificate as PEM.
+pub(crate) fn pem(der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line));
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    lines.for_each(|line| pem.extend([&*line, "\n"]));
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a directory (and its parents) with mode 0700; one that exists keeps its mode.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
@@ -13,8 +13,27 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
 /// Replaces a file: a reader sees the old or the new content. After a loss of power the file may be empty unless
 /// [`sync`] came first.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
+    stage(path, content)?;
+    fs::rename(staged(path), path)
+}
+
+/// The same, and whatever happens to the power, the old or the new content is there afterwards.
+pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = stage(path, content)?;
+    file.sync_all()?;
+    fs::rename(staged(path), path)?;
+    File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn staged(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Writes the content beside the file.
+fn stage(path: &Path, content: &[u8]) -> io::Result<File> {
+    let temporary = staged(path);
     // What a start that was killed has left is taken away first: its mode may be another.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -22,7 +41,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
-    fs::rename(&temporary, path)
+    Ok(file)
 }
 
 /// Makes all files of a directory durable, and their names.
@@ -51,6 +70,8 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        write_durably(&path, b"newer").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -13,6 +13,7 @@ mod certificates;
 mod clients;
 mod encryption;
 mod flow_control;
+mod joining;
 pub(crate) mod limits;
 mod nodes;
 mod notices;
@@ -169,7 +170,14 @@ async fn serve(
         health_checks: encryption::health_checks(options, &encryption),
         metrics: registry,
     });
-    bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port()).await?;
+    // Who listens everywhere is reached by others at the address of this machine.
+    let reached = node::reached_at(address);
+    let newcomers = if options.authentication.enable_bootstrap_token_auth {
+        joining::objects(&format!("https://{reached}"), pki.authority())?
+    } else {
+        Vec::new()
+    };
+    bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port(), newcomers).await?;
     let node = if notices::runs_node(options) { Some(node(options, dir, pki, &server).await?) } else { None };
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
     let keeping = [
@@ -178,7 +186,7 @@ async fn serve(
         tokio::spawn(published::follow(server.clone(), authentication.published)),
     ];
     let names =
-        ServerNames::new(address.ip(), options.service_cluster_ip_range.first(), &hostname, &options.tls_san);
+        ServerNames::new(reached.ip(), options.service_cluster_ip_range.first(), &hostname, &options.tls_san);
     let certificate = pki.server(&names, OffsetDateTime::now_utc())?;
     let tls = Arc::new(ArcSwap::new(tls::config(authentication.trusted.names(), &certificate)?));
     let stop = CancellationToken::new();
@@ -188,7 +196,7 @@ async fn serve(
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
     let connections = limits::connections(open_files);
-    let workloads = workloads::run(options, &server, &hostname, pki.authority(), stop.clone());
+    let workloads = workloads::run(options, &server, &hostname, pki, stop.clone());
     let serving =
         sampan_apiserver::listener::serve(listener, Arc::clone(&tls), server, connections, stop.clone());
     let mut listening = tokio::spawn(serving);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 pub use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WantsServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -26,6 +27,29 @@ pub fn config(
     key: &[u8],
     client_authorities: &[u8],
 ) -> Result<Arc<rustls::ServerConfig>, Error> {
+    let chain = certificates("the server's certificate", chain)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable("the server's key", error))?;
+    let config = builder(client_authorities)?
+        .with_single_cert(chain, key)
+        .map_err(|error| unusable("the server's certificate", error))?;
+    Ok(finished(config))
+}
+
+/// A server that has no certificate yet: whoever comes is refused.
+pub fn without_certificate(client_authorities: &[u8]) -> Result<Arc<rustls::ServerConfig>, Error> {
+    Ok(finished(builder(client_authorities)?.with_cert_resolver(Arc::new(NoCertificate))))
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesServerCert for NoCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
+fn builder(client_authorities: &[u8]) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     for authority in certificates("the clients' authority", client_authorities)? {
@@ -35,16 +59,16 @@ pub fn config(
         .allow_unauthenticated()
         .build()
         .map_err(|error| unusable("the clients' authority", error))?;
-    let chain = certificates("the server's certificate", chain)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable("the server's key", error))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable("TLS", error))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable("the server's certificate", error))?;
+        .with_client_cert_verifier(verifier);
+    Ok(builder)
+}
+
+fn finished(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {

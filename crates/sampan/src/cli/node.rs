@@ -72,9 +72,15 @@ pub(crate) struct NodeFlags {
 pub(crate) struct Node {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Kubeconfig of the node, whose user is `system:node:NAME`
+    /// Kubeconfig of the node, whose user is `system:node:NAME`; with --bootstrap-kubeconfig it is written if need be
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: PathBuf,
+    /// Kubeconfig with which the node asks for a client certificate if it has none that is good, such as one with a bootstrap token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bootstrap_kubeconfig: Option<PathBuf>,
+    /// Show a certificate that the cluster has signed on the node's own API; somebody must approve the request
+    #[arg(long, conflicts_with = "tls_cert_file")]
+    pub(crate) rotate_server_certificates: bool,
     /// Certificate that the node's own API shows [default: one of the node's own authority]
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     pub(crate) tls_cert_file: Option<PathBuf>,

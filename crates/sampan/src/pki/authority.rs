@@ -3,16 +3,20 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use time::{Duration, OffsetDateTime};
 
 /// How long the authority lives (kubeadm's ten years).
 const LIFETIME: Duration = Duration::days(3650);
 
-/// The authority, ready to sign.
+/// The authority, ready to sign. What is shown of it in logs has no key.
+#[derive(Debug)]
 pub(crate) struct Authority {
     certificate: String,
     key_identifier: Vec<u8>,
+    /// When its certificate ends.
+    pub(super) end: Timestamp,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -97,6 +101,7 @@ impl Authority {
                 _ => None,
             })
             .unwrap_or_default();
-        Ok(Self { certificate, key_identifier, issuer })
+        let end = Timestamp::from_second(parsed.validity().not_after.timestamp())?;
+        Ok(Self { certificate, key_identifier, end, issuer })
     }
 }

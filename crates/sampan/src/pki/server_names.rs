@@ -9,8 +9,8 @@ use x509_parser::extensions::GeneralName;
 /// Names and addresses that the server's certificate is valid for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ServerNames {
-    pub(super) dns: BTreeSet<String>,
-    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(crate) dns: BTreeSet<String>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
 }
 
 impl ServerNames {
@@ -45,6 +45,14 @@ impl ServerNames {
         names
     }
 
+    /// The names of a node that others vouch for: without those by which only the machine itself reaches it.
+    pub(crate) fn of_node_for_others(name: &str, addresses: &[IpAddr]) -> Self {
+        let mut names = Self::default();
+        names.add(name);
+        names.addresses.extend(addresses);
+        names
+    }
+
     fn add(&mut self, name: &str) {
         if let Ok(address) = name.parse() {
             self.addresses.insert(address);
@@ -54,7 +62,7 @@ impl ServerNames {
     }
 
     /// The names of a certificate.
-    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();
         let Ok(Some(extension)) = certificate.subject_alternative_name() else { return names };
         for name in &extension.value.general_names {

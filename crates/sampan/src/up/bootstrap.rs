@@ -1,17 +1,25 @@
 //! The objects of a new cluster, with what the command line says of them.
 
 use anyhow::{Context as _, Result, anyhow};
+use sampan_apiserver::Resource;
 use sampan_apiserver::server::Server;
 use sampan_model::{GroupVersionResource, Value};
 
+use super::joining;
 use crate::service_range::ServiceRange;
 
-/// Writes those objects that are missing, in one commit, and adds to roles and bindings what they lack.
-pub(super) async fn ensure(server: &Server, range: &ServiceRange, port: u16) -> Result<()> {
+/// Writes those objects that are missing, in one commit, and adds to roles and bindings what they lack. `joining` are those for newcomers.
+pub(super) async fn ensure(
+    server: &Server,
+    range: &ServiceRange,
+    port: u16,
+    joining: Vec<(GroupVersionResource, Value)>,
+) -> Result<()> {
     let registry = server.registry();
     let catalog = registry.catalog();
     let objects = sampan_builtins::bootstrap::objects()
         .into_iter()
+        .chain(joining)
         .map(|(gvr, mut object)| {
             configure(&gvr, &mut object, range, port);
             let resource = catalog
@@ -20,8 +28,12 @@ pub(super) async fn ensure(server: &Server, range: &ServiceRange, port: u16) -> 
             Ok((resource.clone(), object))
         })
         .collect::<Result<Vec<_>>>()?;
+    let reconcile = |resource: &Resource, existing: &Value, wanted: &Value| {
+        joining::reconcile(existing, wanted)
+            .unwrap_or_else(|| sampan_builtins::bootstrap::reconcile(resource, existing, wanted))
+    };
     let written = registry
-        .ensure(objects, &sampan_builtins::bootstrap::reconcile)
+        .ensure(objects, &reconcile)
         .await
         .map_err(|s| anyhow!("cannot write the first objects: {s}"))?;
     tracing::debug!(written, "the first objects are there");

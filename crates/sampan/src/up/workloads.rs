@@ -8,16 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::clients;
 use crate::cli::Up;
+use crate::pki::Pki;
 
 /// Whom the scheduler is.
 const SCHEDULER: &str = "system:kube-scheduler";
 
-/// Runs both until `stop`, or waits for nothing if there are to be none. `root_ca` are the certificates by which pods know the API server, as PEM.
+/// Runs both until `stop`, or waits for nothing if there are to be none. The authority of `pki` is the one by which pods know the API server,
+/// and signs for those who ask.
 pub(super) fn run(
     options: &Up,
     server: &Server,
     hostname: &str,
-    root_ca: &str,
+    pki: &Pki,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let wanted = !options.no_controllers;
@@ -34,7 +36,9 @@ pub(super) fn run(
     });
     let settings = sampan_controllers::Settings {
         controllers: options.controllers.controllers.clone(),
-        root_ca: Some(root_ca.to_owned()),
+        root_ca: Some(pki.authority().to_owned()),
+        authority: Some(pki.signer()),
+        signing_duration: options.controllers.cluster_signing_duration,
         terminated_pod_threshold: options.controllers.terminated_pod_gc_threshold,
         ..sampan_controllers::Settings::default()
     };
