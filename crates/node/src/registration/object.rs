@@ -81,8 +81,8 @@ pub struct View<'a> {
     pub trouble: Option<&'a str>,
     /// The images that are there.
     pub images: &'a [Image],
-    /// The conditions that were told last.
-    pub told: &'a [NodeCondition],
+    /// The conditions that the API has.
+    pub live: &'a [NodeCondition],
     /// The time.
     pub now: SystemTime,
 }
@@ -205,7 +205,7 @@ fn conditions(view: View<'_>) -> Vec<NodeCondition> {
         ("Ready".to_owned(), ready.0, ready.1.to_owned(), ready.2),
     ];
     let told = |(kind, status, reason, message): (String, &str, String, String)| {
-        let before = view.told.iter().find(|c| c.type_ == kind && c.status == status);
+        let before = view.live.iter().find(|c| c.type_ == kind && c.status == status);
         NodeCondition {
             last_heartbeat_time: Some(time(view.now)),
             last_transition_time: before
@@ -220,16 +220,38 @@ fn conditions(view: View<'_>) -> Vec<NodeCondition> {
     all.into_iter().map(told).collect()
 }
 
-/// Whether nothing but heartbeats differs.
-pub fn is_same(a: &NodeStatus, b: &NodeStatus) -> bool {
-    let still = |status: &NodeStatus| {
-        let mut status = status.clone();
-        for condition in status.conditions.iter_mut().flatten() {
-            condition.last_heartbeat_time = None;
-        }
-        status
+/// Whether the API has all of this, but for heartbeats. What others keep there (conditions of theirs, attached volumes) is not looked at, and amounts may be written in another way.
+pub fn is_told(live: &NodeStatus, wanted: &NodeStatus) -> bool {
+    let condition = |wanted: &NodeCondition| {
+        let live = live.conditions.iter().flatten().find(|live| live.type_ == wanted.type_);
+        live.is_some_and(|live| {
+            let heartbeat = wanted.last_heartbeat_time.clone();
+            NodeCondition { last_heartbeat_time: heartbeat, ..live.clone() } == *wanted
+        })
     };
-    still(a) == still(b)
+    let amounts = |live: &Option<BTreeMap<String, Quantity>>, wanted: &Option<BTreeMap<String, Quantity>>| {
+        let has = |(name, wanted): (&String, &Quantity)| {
+            live.as_ref().and_then(|live| live.get(name)).is_some_and(|live| is_same_amount(live, wanted))
+        };
+        wanted.iter().flatten().all(has)
+    };
+    // A patch takes away no address of others, nor what they know of swap.
+    let is_there = |address| live.addresses.iter().flatten().any(|live| live == address);
+    let info = |live: &NodeSystemInfo, wanted: &NodeSystemInfo| {
+        NodeSystemInfo { swap: live.swap.clone(), ..wanted.clone() } == *live
+    };
+    wanted.addresses.iter().flatten().all(is_there)
+        && live.daemon_endpoints == wanted.daemon_endpoints
+        && live.node_info.as_ref().zip(wanted.node_info.as_ref()).is_some_and(|(l, w)| info(l, w))
+        && live.images.iter().flatten().eq(wanted.images.iter().flatten())
+        && amounts(&live.capacity, &wanted.capacity)
+        && amounts(&live.allocatable, &wanted.allocatable)
+        && wanted.conditions.iter().flatten().all(condition)
+}
+
+fn is_same_amount(a: &Quantity, b: &Quantity) -> bool {
+    let read = |text: &Quantity| text.0.parse::<sampan_model::Quantity>().ok();
+    a == b || read(a).zip(read(b)).is_some_and(|(a, b)| a.cmp(&b).is_eq())
 }
 
 #[cfg(test)]
@@ -264,7 +286,7 @@ mod tests {
             runtime: &runtime,
             trouble,
             images: &[],
-            told,
+            live: told,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(now),
         })
     }
@@ -314,10 +336,32 @@ mod tests {
         let later = told(State::default(), None, &conditions, 60);
         assert_eq!(condition(&later, "Ready")["lastTransitionTime"], "1970-01-01T00:00:01Z");
         assert_eq!(condition(&later, "Ready")["lastHeartbeatTime"], "1970-01-01T00:01:00Z");
-        assert!(is_same(&first, &later));
+        assert!(is_told(&first, &later));
         let ill = told(State::default(), Some("no"), &conditions, 60);
         assert_eq!(condition(&ill, "Ready")["lastTransitionTime"], "1970-01-01T00:01:00Z");
-        assert!(!is_same(&first, &ill));
+        assert!(!is_told(&first, &ill));
+    }
+
+    #[test]
+    fn only_what_the_node_says_itself_is_compared() {
+        let wanted = told(State::default(), None, &[], 1);
+        let change = |change: &dyn Fn(&mut Value)| -> NodeStatus {
+            let mut live = serde_json::to_value(&wanted).expect("JSON");
+            change(&mut live);
+            serde_json::from_value(live).expect("a status")
+        };
+        let rows: [(&str, &dyn Fn(&mut Value), bool); 7] = [
+            ("the same", &|_| {}, true),
+            ("another way to write it", &|s| s["capacity"]["memory"] = "4Gi".into(), true),
+            ("a resource of others", &|s| s["capacity"]["example.com/gpu"] = "2".into(), true),
+            ("volumes", &|s| s["volumesInUse"] = json!(["v"]), true),
+            ("less memory", &|s| s["capacity"]["memory"] = "3Gi".into(), false),
+            ("no address", &|s| s["addresses"] = json!([]), false),
+            ("another word", &|s| s["conditions"][3]["status"] = "Unknown".into(), false),
+        ];
+        for (name, how, expected) in rows {
+            assert_eq!(is_told(&change(how), &wanted), expected, "{name}");
+        }
     }
 
     #[test]
