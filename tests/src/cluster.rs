@@ -49,8 +49,9 @@ pub struct Cluster {
     process: Option<Process>,
 }
 
+/// The binary, running. It is killed when dropped.
 #[derive(Debug)]
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     stderr: String,
@@ -75,6 +76,12 @@ impl Cluster {
         Self::start_in(dir, ["--eviction-hard", "memory.available<100Mi"].iter().chain(args))
     }
 
+    /// Starts one that has everything but a node.
+    pub fn start_without_node(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        Self::start_in(dir, ["--no-node"].iter().chain(args))
+    }
+
     fn start_in<'a>(dir: TempDir, args: impl IntoIterator<Item = &'a &'a str>) -> Self {
         let args = args.into_iter().map(|&arg| arg.to_owned()).collect();
         let mut cluster = Self { dir, port: 0, ready_line: String::new(), args, process: None };
@@ -90,7 +97,13 @@ impl Cluster {
     /// Starts the cluster again, on the same directory and the same port.
     pub fn restart(&mut self) -> Result<()> {
         anyhow::ensure!(self.process.is_none(), "the cluster is running");
-        let mut process = Process::spawn(self.data_dir(), self.port, &self.args)?;
+        let mut process = Process::spawn(
+            Command::new(binary())
+                .args(["up", "--data-dir"])
+                .arg(self.data_dir())
+                .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+                .args(&self.args),
+        )?;
         self.ready_line = process.wait_for("sampan ready in ")?;
         let address = self.ready_line.split_once("https://127.0.0.1:").context("no URL in the ready line")?.1;
         self.port = address.split(',').next().unwrap_or_default().parse().context("no port in the URL")?;
@@ -137,10 +150,7 @@ impl Cluster {
 
     /// Ends the process with this signal, and waits until it is gone.
     pub fn end(&mut self, signal: Signal) -> Ended {
-        let mut process = self.process.take().expect("the cluster is running");
-        let pid = Pid::from_child(&process.child);
-        kill_process(pid, signal).expect("the process can be signalled");
-        process.ended().expect("the process ends")
+        self.process.take().expect("the cluster is running").end(signal)
     }
 
     /// Kills the process as a crash would.
@@ -157,12 +167,9 @@ impl Drop for Cluster {
 }
 
 impl Process {
-    fn spawn(dir: &Path, port: u16, args: &[String]) -> Result<Self> {
-        let mut child = Command::new(binary())
-            .args(["up", "--data-dir"])
-            .arg(dir)
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .args(args)
+    /// Starts the binary, whose standard error is read.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -181,7 +188,7 @@ impl Process {
     }
 
     /// The next line that begins with `start`.
-    fn wait_for(&mut self, start: &str) -> Result<String> {
+    pub(crate) fn wait_for(&mut self, start: &str) -> Result<String> {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
@@ -194,6 +201,12 @@ impl Process {
                 Err(error) => bail!("no line {start:?} ({error}); it said: {}", self.stderr),
             }
         }
+    }
+
+    /// Ends it with this signal, and waits until it is gone.
+    pub(crate) fn end(&mut self, signal: Signal) -> Ended {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process can be signalled");
+        self.ended().expect("the process ends")
     }
 
     /// Waits until the process is gone: its standard error ends with it.

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod leftovers;
 pub mod network;
+pub mod node;
 pub mod replay;
 pub mod tools;
 
