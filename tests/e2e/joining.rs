@@ -65,21 +65,10 @@ fn requests(kubectl: &Kubectl, signer: &str) -> Vec<String> {
     get(kubectl, &["csr"], &template).split_whitespace().map(str::to_owned).collect()
 }
 
-#[test]
-fn a_node_joins_with_a_bootstrap_token_and_goes_on_with_its_own_certificate_as_root() {
-    network::enter_own().expect("a network of its own");
-    let cluster = Cluster::start_without_node(&["--enable-bootstrap-token-auth"]);
-    let Some(kubectl) = Kubectl::all(&cluster).into_iter().next() else { return };
-    // Anybody is told where the cluster is.
-    let info = get(
-        &kubectl,
-        &["configmap", "cluster-info", "-n", "kube-public", "--as", "system:anonymous"],
-        "{.data.kubeconfig}",
-    );
-    assert!(info.contains(&format!("server: {}\n", cluster.url())), "{info}");
-
+/// A node that has `busybox` and does not run yet, and a kubeconfig with a bootstrap token.
+fn newcomer(cluster: &Cluster, kubectl: &Kubectl) -> (Node, String) {
     kubectl.apply(&["apply", "-f", "-"], TOKEN);
-    let mut node = Node::new().expect("a directory");
+    let node = Node::new().expect("a directory");
     let bootstrap = node.data_dir().join("bootstrap");
     let file = bootstrap.to_str().expect("a path");
     let authority = cluster.data_dir().join("pki/ca.crt");
@@ -98,9 +87,26 @@ fn a_node_joins_with_a_bootstrap_token_and_goes_on_with_its_own_certificate_as_r
         .expect("an archive");
     let (data, archive) = (node.data_dir().to_str().expect("a path"), archive.to_str().expect("a path"));
     assert!(runs(&binary(), &["image", "load", "--data-dir", data, archive]));
+    let file = file.to_owned();
+    (node, file)
+}
 
+#[test]
+fn a_node_joins_with_a_bootstrap_token_and_goes_on_with_its_own_certificate_as_root() {
+    network::enter_own().expect("a network of its own");
+    let cluster = Cluster::start_without_node(&["--enable-bootstrap-token-auth"]);
+    let Some(kubectl) = Kubectl::all(&cluster).into_iter().next() else { return };
+    // Anybody is told where the cluster is.
+    let info = get(
+        &kubectl,
+        &["configmap", "cluster-info", "-n", "kube-public", "--as", "system:anonymous"],
+        "{.data.kubeconfig}",
+    );
+    assert!(info.contains(&format!("server: {}\n", cluster.url())), "{info}");
+
+    let (mut node, bootstrap) = newcomer(&cluster, &kubectl);
     let args = ["--hostname-override", "joiner", "--rotate-server-certificates"];
-    node.start(&[&args[..], &["--bootstrap-kubeconfig", file]].concat()).expect("it joins");
+    node.start(&[&args[..], &["--bootstrap-kubeconfig", &bootstrap]].concat()).expect("it joins");
     let client = requests(&kubectl, "kube-apiserver-client-kubelet");
     assert_eq!(client.len(), 1, "{client:?}");
     assert_eq!(
@@ -145,4 +151,31 @@ fn a_node_joins_with_a_bootstrap_token_and_goes_on_with_its_own_certificate_as_r
     eventually(&kubectl, "nothing is left", || {
         leftovers::look(&node.node_dir(), &uids).is_empty().then_some(())
     });
+}
+
+#[test]
+fn a_running_node_goes_on_with_the_next_certificate_when_the_first_has_ended_as_root() {
+    network::enter_own().expect("a network of its own");
+    let cluster =
+        Cluster::start_without_node(&["--enable-bootstrap-token-auth", "--cluster-signing-duration", "10s"]);
+    let Some(kubectl) = Kubectl::all(&cluster).into_iter().next() else { return };
+    let (mut node, bootstrap) = newcomer(&cluster, &kubectl);
+    node.start(&["--hostname-override", "joiner", "--bootstrap-kubeconfig", &bootstrap]).expect("it joins");
+    let begun = Instant::now();
+    kubectl.run(&["delete", "secret", "bootstrap-token-abcdef", "-n", "kube-system"]);
+    let self_approved = "{.items[?(@.spec.username==\"system:node:joiner\")].status.conditions[0].message}";
+    eventually(&kubectl, "the node asks for itself", || {
+        let said = get(&kubectl, &["csr"], self_approved);
+        said.contains("Auto approving self kubelet client certificate").then_some(())
+    });
+    eventually(&kubectl, "the first certificate ends", || {
+        (begun.elapsed() > Duration::from_secs(12)).then_some(())
+    });
+    // With what it had at first it could neither see the pod nor say that it runs.
+    kubectl.apply(&["apply", "-f", "-"], &pod("late"));
+    eventually(&kubectl, "late runs", || {
+        let ready = get(&kubectl, &["pod", "late"], "{.status.conditions[?(@.type==\"Ready\")].status}");
+        (ready == "True").then_some(())
+    });
+    kubectl.run(&["delete", "pods", "--all", "--wait=true"]);
 }

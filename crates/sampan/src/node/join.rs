@@ -85,6 +85,10 @@ fn client(
         let unusable = || format!("the kubeconfig {} cannot be used", options.kubeconfig.display());
         return Ok((kube::Client::try_from(config).with_context(unusable)?, None));
     };
+    ensure!(
+        Timestamp::now() < current.not_after,
+        "the node's client certificate has ended: start again with --bootstrap-kubeconfig"
+    );
     let exchangeable = Exchangeable::new(client_with(&config, &current)?);
     let client = exchangeable.client();
     let wanted = Wanted { node: name.to_owned(), purpose: Purpose::Client };

@@ -23,6 +23,8 @@ use crate::pki;
 /// The pauses after a request that came to nothing, as the kubelet's.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+/// The least between two certificates.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep: the clock may be set, and the machine may sleep itself.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
@@ -57,6 +59,8 @@ impl Rotation {
                 _ => self.next().await,
             };
             self.current = Some(next);
+            // One that lives for seconds only is to be renewed at once: not without end.
+            tokio::time::sleep(LEAST_PAUSE).await;
         }
     }
 
