@@ -376,7 +376,7 @@ async fn limits_hold_and_change_as_root() {
         let (name, used) = &usage.containers[0];
         assert_eq!(name, "forks");
         assert!(used.memory_usage_bytes > 0 && used.cpu_nanoseconds > 0 && used.processes >= 1, "{usage:?}");
-        assert!(usage.pod.processes > used.processes, "the shim is one of the pod's");
+        assert!(usage.pod.processes >= used.processes, "the pod has no less than its container");
         assert_eq!(usage.network, Some((0, 0)));
 
         let wanted = Resources { memory_limit_bytes: Some(32 << 20), ..Resources::default() };

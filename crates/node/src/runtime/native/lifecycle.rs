@@ -1,6 +1,7 @@
 //! The life of a container: create, start, stop, remove, change.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,8 +188,28 @@ pub(super) async fn stop(shared: &Arc<Shared>, id: &ContainerId, grace: Duration
             }
         }
     }
-    blocking(move || cgroup::restore(held)).await;
+    if !held.is_empty() {
+        give_back(shared, &pod, held).await;
+    }
     Ok(())
+}
+
+/// The pod's limits hold again: those that it has by now, since it may have been resized meanwhile.
+async fn give_back(shared: &Arc<Shared>, pod: &Pod, held: Vec<(PathBuf, String)>) {
+    let _turn = pod.turn.lock().await;
+    let (path, resources) = {
+        let inner = pod.lock();
+        (inner.record.cgroup.clone(), inner.record.resources.clone())
+    };
+    let shared = Arc::clone(shared);
+    blocking(move || match resources {
+        Some(resources) => {
+            // Whoever is gone needs no limit.
+            let _ = cgroup::limit(&shared.layout, &path, &resources, false);
+        }
+        None => cgroup::restore(held),
+    })
+    .await;
 }
 
 /// A container that has ended meanwhile needs no signal.

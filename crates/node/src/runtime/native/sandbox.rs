@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use sampan_shim::protocol::{self, Call, Setup};
 
 use super::directories::PodDirectory;
-use super::pod::Pod;
+use super::pod::{Known, Pod};
 use super::record::{self, SandboxRecord};
 use super::{Shared, blocking, bundle, cgroup, directories, failed, shim};
 use crate::container::{DnsConfig, PodUid, Resources, SandboxConfig};
@@ -352,7 +352,9 @@ pub(super) async fn update(shared: &Arc<Shared>, uid: &PodUid, resources: &Resou
     let _turn = pod.turn.lock().await;
     let (path, ended, record) = {
         let inner = pod.lock();
-        let ended = inner.containers.iter().filter(|(_, known)| !known.is_running());
+        // Not those that were made and are to start yet.
+        let has_ended = |known: &Known| known.live.as_ref().is_some_and(|live| live.exit.is_some());
+        let ended = inner.containers.iter().filter(|(_, known)| has_ended(known));
         let ended: Vec<_> = ended.map(|((name, attempt), _)| format!("{name}_{attempt}")).collect();
         (inner.record.cgroup.clone(), ended, inner.record.clone())
     };
