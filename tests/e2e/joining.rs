@@ -10,7 +10,7 @@ use sampan_tests::tools::{Kubectl, runs};
 use sampan_tests::{Cluster, leftovers, network};
 
 /// How long something may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TOKEN: &str = "apiVersion: v1
 kind: Secret
 metadata: {name: bootstrap-token-abcdef, namespace: kube-system}

@@ -10,7 +10,7 @@ use sampan_tests::{Cluster, leftovers, network};
 use serde_json::Value;
 
 /// How long something may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster with a node that has the image `busybox`.
 pub(crate) struct Rig {
@@ -117,17 +117,6 @@ impl Rig {
         leftovers::shims(&self.cluster.node_dir())
     }
 
-    /// How many files a process has open.
-    pub(crate) fn descriptors(&self, pid: u32) -> usize {
-        std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-    }
-
-    /// How many children a process has, those included that ended and were not waited for.
-    pub(crate) fn children(&self, pid: u32) -> usize {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        text.split_whitespace().count()
-    }
-
     /// UIDs of all pods.
     pub(crate) fn uids(&self) -> Vec<String> {
         self.get("pods -A", "{.items[*].metadata.uid}").split_whitespace().map(str::to_owned).collect()
@@ -154,4 +143,15 @@ impl Rig {
         }
         panic!("left behind:\n{}", left.join("\n"));
     }
+}
+
+/// How many files a process has open.
+pub(crate) fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// How many children a process has, those included that ended and were not waited for.
+pub(crate) fn children(pid: u32) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().count()
 }

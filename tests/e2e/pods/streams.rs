@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use sampan_tests::tools::Kubectl;
 
-use super::rig::{Rig, cluster};
+use super::rig::{Rig, children, cluster, descriptors};
 
 const POD: &str = r#"
 apiVersion: v1
@@ -104,7 +104,7 @@ fn a_container_is_attached_to_and_one_is_added_to_debug_it_as_root() {
     ];
     rig.kubectl.run(&[&debug[..], &["sh", "-c", "echo looking; sleep 9999"]].concat());
     rig.eventually("the debugger runs", || {
-        rig.get("pod web", "{.status.ephemeralContainerStatuses[0].state.running.startedAt}") != ""
+        !rig.get("pod web", "{.status.ephemeralContainerStatuses[0].state.running.startedAt}").is_empty()
     });
     assert_eq!(rig.kubectl.run(&["logs", "web", "-c", "look"]), "looking\n");
     let uids = rig.uids();
@@ -118,7 +118,7 @@ fn two_hundred_commands_at_once_leave_nothing_behind_as_root() {
     rig.kubectl.run(&["exec", "web", "-c", "main", "--", "true"]);
     let counts = || {
         let shim = rig.shims().into_iter().next().expect("a shim");
-        (rig.descriptors(rig.cluster.pid()), rig.descriptors(shim), rig.children(shim))
+        (descriptors(rig.cluster.pid()), descriptors(shim), children(shim))
     };
     let before = counts();
     let commands: Vec<_> = (0..COMMANDS)

@@ -344,13 +344,14 @@ mod tests {
 
     #[test]
     fn only_what_the_node_says_itself_is_compared() {
+        type Change<'a> = &'a dyn Fn(&mut Value);
         let wanted = told(State::default(), None, &[], 1);
         let change = |change: &dyn Fn(&mut Value)| -> NodeStatus {
             let mut live = serde_json::to_value(&wanted).expect("JSON");
             change(&mut live);
             serde_json::from_value(live).expect("a status")
         };
-        let rows: [(&str, &dyn Fn(&mut Value), bool); 7] = [
+        let rows: [(&str, Change<'_>, bool); 7] = [
             ("the same", &|_| {}, true),
             ("another way to write it", &|s| s["capacity"]["memory"] = "4Gi".into(), true),
             ("a resource of others", &|s| s["capacity"]["example.com/gpu"] = "2".into(), true),

@@ -50,7 +50,7 @@ impl Certificate {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "the node's certificate is not made anew")
+                    tracing::error!(error = format!("{error:#}"), "the node's certificate is not made anew");
                 }
             }
         }

@@ -108,7 +108,7 @@ enum Keeping {
     /// It is given, and stays.
     Given,
     /// It is of the node's own authority.
-    Own(Pki, Certificate),
+    Own(Box<(Pki, Certificate)>),
     /// The cluster signs it.
     Signed(Box<Rotation>),
 }
@@ -117,7 +117,10 @@ impl Keeping {
     async fn run(self) -> Error {
         match self {
             Self::Given => std::future::pending().await,
-            Self::Own(pki, certificate) => match certificate.keep(&pki).await {},
+            Self::Own(own) => {
+                let (pki, certificate) = *own;
+                match certificate.keep(&pki).await {}
+            }
             Self::Signed(rotation) => rotation.keep().await,
         }
     }
@@ -141,7 +144,7 @@ fn serving(
     }
     let pki = Pki::open(&dir.pki(), OffsetDateTime::now_utc())?;
     let (certificate, shown) = Certificate::make(&pki, &identity.name, &[identity.address], authorities)?;
-    Ok((shown, Keeping::Own(pki, certificate)))
+    Ok((shown, Keeping::Own(Box::new((pki, certificate)))))
 }
 
 /// What the cluster has signed. Until it has, nobody can ask the node's own API.

@@ -28,6 +28,9 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep: the clock may be set, and the machine may sleep itself.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
+/// Uses credentials from now on.
+type Take = Box<dyn Fn(&Credentials) -> Result<()> + Send + Sync>;
+
 /// A certificate that is kept good.
 pub(super) struct Rotation {
     /// Asks.
@@ -38,7 +41,7 @@ pub(super) struct Rotation {
     /// The present one, if there is one.
     pub(super) current: Option<Credentials>,
     /// Uses the next one.
-    pub(super) take: Box<dyn Fn(&Credentials) -> Result<()> + Send + Sync>,
+    pub(super) take: Take,
 }
 
 impl Rotation {
