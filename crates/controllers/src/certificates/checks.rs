@@ -88,6 +88,7 @@ fn are_usages(usages: &[String], purpose: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::type_complexity, reason = "a table has many columns")]
 mod tests {
     use super::*;
 

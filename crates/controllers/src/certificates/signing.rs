@@ -145,6 +145,7 @@ pub(super) async fn write(
 }
 
 #[cfg(test)]
+#[allow(clippy::type_complexity, reason = "a table has many columns")]
 mod tests {
     use std::sync::Arc;
 
