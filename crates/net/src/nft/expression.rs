@@ -150,10 +150,6 @@ pub(crate) enum Expression {
         below: u32,
         to: Register,
     },
-    Load {
-        value: Vec<u8>,
-        to: Register,
-    },
     Verdict(Verdict),
     /// IPv4 address, and the port beside it.
     DestinationNat {
@@ -215,10 +211,6 @@ impl Expression {
             Self::ConnectionStatus { to } => ("ct", empty.number(1, to.number()).number(2, 2)),
             Self::Random { below, to } => {
                 ("numgen", empty.number(1, to.number()).number(2, *below).number(3, 1).number(4, 0))
-            }
-            Self::Load { value, to } => {
-                let value = Data::Bytes(value.clone()).attributes();
-                ("immediate", empty.number(1, to.number()).nested(2, &value))
             }
             Self::Verdict(verdict) => {
                 let value = Data::Verdict(verdict.clone()).attributes();
@@ -294,7 +286,6 @@ impl fmt::Display for Expression {
             Self::DestinationType { to } => write!(f, "{to} = DestinationType"),
             Self::ConnectionStatus { to } => write!(f, "{to} = ConnectionStatus"),
             Self::Random { below, to } => write!(f, "{to} = random below {below}"),
-            Self::Load { value, to } => write!(f, "{to} = {}", Hex(value)),
             Self::Verdict(verdict) => verdict.fmt(f),
             Self::DestinationNat { address, port } => write!(f, "dnat to {address} : {port}"),
             Self::Masquerade => f.write_str("masquerade"),

@@ -95,7 +95,7 @@ fn every_expression() -> Table {
         Expression::Masquerade,
     ];
     let decide = vec![
-        Expression::Load { value: vec![1, 2, 3, 4], to: register(0) },
+        Expression::Payload { field: Field::Source, to: register(0) },
         Expression::Decide { map: "verdicts".to_owned(), key: register(0) },
     ];
     let jump = vec![Expression::Verdict(Verdict::Jump("aside".to_owned()))];

@@ -79,15 +79,7 @@ pub(super) fn differences(old: &Table, new: &Table) -> Vec<Command> {
             commands.push(writer.new_chain(name, chain));
         }
     }
-    // Elements before rules are deleted: what a map names must be there until the map does not name it any more.
-    let empty = BTreeMap::new();
-    for (name, set) in &new.sets {
-        let before = old.sets.get(name).map_or(&empty, |set| &set.elements);
-        let gone = before.iter().filter(|(key, value)| set.elements.get(*key) != Some(*value));
-        commands.extend(writer.elements(DELETE_ELEMENTS, name, gone));
-        let come = set.elements.iter().filter(|(key, value)| before.get(*key) != Some(*value));
-        commands.extend(writer.elements(NEW_ELEMENTS, name, come));
-    }
+    // Rules before elements: the kernel goes through all elements of a map for each new chain that uses it.
     for (name, chain) in &new.chains {
         let before = old.chains.get(name).map(|chain| chain.rules.as_slice()).unwrap_or_default();
         if before == chain.rules {
@@ -98,6 +90,15 @@ pub(super) fn differences(old: &Table, new: &Table) -> Vec<Command> {
         }
         commands.extend(chain.rules.iter().map(|rule| writer.new_rule(name, rule)));
     }
+    let empty = BTreeMap::new();
+    for (name, set) in &new.sets {
+        let before = old.sets.get(name).map_or(&empty, |set| &set.elements);
+        let gone = before.iter().filter(|(key, value)| set.elements.get(*key) != Some(*value));
+        commands.extend(writer.elements(DELETE_ELEMENTS, name, gone));
+        let come = set.elements.iter().filter(|(key, value)| before.get(*key) != Some(*value));
+        commands.extend(writer.elements(NEW_ELEMENTS, name, come));
+    }
+    // Chains after elements, which may have named them.
     let gone: Vec<_> = old.chains.keys().filter(|name| !new.chains.contains_key(*name)).collect();
     // Their rules first: they may name each other, and sets. Then sets, which may name chains.
     commands.extend(gone.iter().map(|name| writer.flush(name)));

@@ -33,34 +33,31 @@ pub(super) fn table(state: &State) -> Table {
         ("refuse-own", chain(at(Kind::Filter, Hook::OUTPUT, 0), refuse(state))),
         ("nat", Chain { hook: None, rules: nat() }),
     ]);
-    let (mut addresses, mut node_ports, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut addresses, mut node_ports) = (Vec::new(), Vec::new());
+    let mut sets = BTreeMap::new();
     for service in &state.services {
         let targets = targets(service);
         let (Some(identity), false) = (identity(service), targets.is_empty()) else { continue };
-        let name = service_chain(identity);
+        let name = format!("service-{identity}");
         let goto = || Data::Verdict(Verdict::Goto(name.clone()));
         for address in ipv4(&service.addresses) {
             addresses.push((place(Some(address), service.protocol, service.port), goto()));
         }
         node_ports.extend(service.node_port.map(|port| (place(None, service.protocol, port), goto())));
-        for (number, target) in (0_u32..).zip(&targets) {
-            endpoints.push((key(&[&identity, &number.to_ne_bytes()]), data(*target)));
-        }
-        chains.insert(name, Chain { hook: None, rules: vec![choose(&identity, targets.len())] });
+        let endpoints = format!("endpoints-{identity}");
+        chains.insert(name, Chain { hook: None, rules: vec![choose(&endpoints, targets.len())] });
+        let numbered =
+            (0_u32..).zip(targets).map(|(number, target)| (number.to_ne_bytes().to_vec(), data(target)));
+        sets.insert(endpoints, map(4, TARGET, numbered));
     }
-    Table {
-        family: Family::Ipv4,
-        name: NAME.to_owned(),
-        sets: named([
-            ("service-ips", map(12, Value::Verdict, addresses)),
-            ("node-ports", map(8, Value::Verdict, node_ports)),
-            ("endpoints", map(12, TARGET, endpoints)),
-            ("host-ports", host_ports(state, false)),
-            ("host-ip-ports", host_ports(state, true)),
-            ("to-itself", set(8, to_itself(state))),
-        ]),
-        chains,
-    }
+    sets.extend(named([
+        ("service-ips", map(12, Value::Verdict, addresses)),
+        ("node-ports", map(8, Value::Verdict, node_ports)),
+        ("host-ports", host_ports(state, false)),
+        ("host-ip-ports", host_ports(state, true)),
+        ("to-itself", set(8, to_itself(state))),
+    ]));
+    Table { family: Family::Ipv4, name: NAME.to_owned(), sets, chains }
 }
 
 fn at(kind: Kind, point: u32, priority: i32) -> Hook {
@@ -152,28 +149,24 @@ fn refuse(state: &State) -> Vec<Vec<Expression>> {
 }
 
 /// Goes to one of so many endpoints.
-fn choose(identity: &[u8], endpoints: usize) -> Vec<Expression> {
-    let below = u32::try_from(endpoints).unwrap_or(u32::MAX);
+fn choose(endpoints: &str, count: usize) -> Vec<Expression> {
+    let below = u32::try_from(count).unwrap_or(u32::MAX);
     vec![
-        Expression::Load { value: identity.to_vec(), to: Register(0) },
-        Expression::Random { below, to: Register(2) },
-        look_up("endpoints", 0, 8),
+        Expression::Random { below, to: Register(0) },
+        look_up(endpoints, 0, 8),
         Expression::DestinationNat { address: Register(8), port: Register(9) },
     ]
 }
 
-/// What a port of a service is called in maps: the same as long as it is reached at the same place.
-fn identity(service: &ServicePort) -> Option<[u8; 8]> {
+/// What a port of a service is called in names: the same as long as it is reached at the same place.
+fn identity(service: &ServicePort) -> Option<String> {
     let place = match ipv4(&service.addresses).next() {
         Some(address) => place(Some(address), service.protocol, service.port),
         None => place(None, service.protocol, service.node_port?),
     };
     let digest = Sha256::digest(place);
-    Some(std::array::from_fn(|index| digest[index]))
-}
-
-fn service_chain(identity: [u8; 8]) -> String {
-    format!("service-{:016x}", u64::from_be_bytes(identity))
+    let short = std::array::from_fn(|index| digest[index]);
+    Some(format!("{:016x}", u64::from_be_bytes(short)))
 }
 
 fn targets(service: &ServicePort) -> Vec<SocketAddrV4> {
