@@ -2,6 +2,7 @@
 
 mod archive;
 mod compression;
+pub mod cri;
 pub mod digest;
 pub mod gc;
 mod hosts;

@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod agent;
 pub mod container;
+pub mod cri;
 pub mod downward;
 pub mod environment;
 pub mod events;

@@ -2,7 +2,11 @@
 //!
 //! Every call is idempotent: it may be repeated after a crash in the middle. None of them waits for another pod's.
 
+mod cgroup;
+pub mod cri;
 pub mod fake;
+mod hidden;
+mod log_files;
 pub mod native;
 
 use std::collections::BTreeMap;

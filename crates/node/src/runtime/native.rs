@@ -5,7 +5,6 @@
 mod adopt;
 mod bundle;
 mod capabilities;
-mod cgroup;
 mod connect;
 mod descriptor;
 mod devices;
@@ -35,10 +34,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use self::cgroup::Layout;
 use self::machine::Machine;
 use self::pod::Pod;
 use self::rootfs::RootFilesystems;
+use super::cgroup::{self, Layout};
 use super::{About, Duplex, Error, ExecConfig, Runtime, Sandbox, Session, Usage, Wanted};
 use crate::container::{ContainerConfig, ContainerId, PodUid, Resources, SandboxConfig};
 use crate::network::PodNetwork;

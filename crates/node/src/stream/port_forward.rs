@@ -48,13 +48,18 @@ impl Target {
         port: u16,
         near: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> Result<(), String> {
-        let mut far = self.runtime.connect(&self.pod, port).await.map_err(|error| {
-            let (name, pod, why) = (&self.name, &self.pod, super::chain(&error));
+        let failed = |why: String| {
+            let (name, pod) = (&self.name, &self.pod);
             format!("error forwarding port {port} to pod {name}, uid {pod}: {why}")
-        })?;
-        // A connection that breaks is the two ends' own affair.
-        let _ = tokio::io::copy_bidirectional_with_sizes(near, &mut far, CHUNK_BYTES, CHUNK_BYTES).await;
-        Ok(())
+        };
+        let connected = self.runtime.connect(&self.pod, port).await;
+        let mut far = connected.map_err(|error| failed(super::chain(&error)))?;
+        match tokio::io::copy_bidirectional_with_sizes(near, &mut far, CHUNK_BYTES, CHUNK_BYTES).await {
+            // What the system does not say, a runtime does: only now it knows that nothing listens.
+            Err(error) if error.kind() == std::io::ErrorKind::Other => Err(failed(error.to_string())),
+            // A connection that breaks is the two ends' own affair.
+            _ => Ok(()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::spec::{self, Input, Processes};
 use super::{Shared, cgroup, devices, directories, failed, inside, signals, user};
 use crate::container::{ContainerConfig, ContainerId, Seccomp};
 use crate::image::Defaults;
-use crate::runtime::Error;
+use crate::runtime::{Error, log_files};
 
 /// Where its root file system is mounted.
 pub(super) const ROOTFS: &str = "rootfs";
@@ -168,27 +168,12 @@ pub(super) async fn remove(
             let _ = fs::remove_dir(parent);
         }
         if let Some(log) = log {
-            remove_log(&log)?;
+            log_files::remove(&log)?;
         }
         Ok(())
     })
     .await
     .map_err(failed("cannot remove the container"))?;
     pod.lock().containers.remove(&(id.name, attempt));
-    Ok(())
-}
-
-/// A log with what it was before it was rotated.
-fn remove_log(log: &Path) -> io::Result<()> {
-    let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
-        return Ok(());
-    };
-    let rotated = format!("{name}.");
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|found| found == name || found.starts_with(&rotated)) {
-            absent(fs::remove_file(entry.path()))?;
-        }
-    }
-    let _ = fs::remove_dir(directory);
     Ok(())
 }

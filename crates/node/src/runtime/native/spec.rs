@@ -10,28 +10,10 @@ use super::user::Identity;
 use super::{capabilities, seccomp};
 use crate::container::{ContainerConfig, Seccomp};
 use crate::image::Defaults;
+use crate::runtime::hidden::{MASKED, READ_ONLY};
 
 /// The search path of images that name none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Hidden from containers, as the kubelet asks (`pkg/securitycontext`).
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// Read-only in containers, as the kubelet asks.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What a specification is made of.
 pub(super) struct Input<'a> {
