@@ -65,14 +65,19 @@ pub(super) async fn attach(shared: &Arc<Shared>, id: &ContainerId, wanted: Wante
     let url = shared.client.ask(request).await.map_err(refused)?.url;
     let (exited, exit) = oneshot::channel();
     let (owner, id) = (Arc::clone(shared), id.clone());
-    // The streams end with the container, and say nothing of its code.
+    // The streams end with the container, a moment before the runtime says so, and do not tell its code.
     let code = |said: Result<i32, Error>| async move {
         said?;
-        let sandbox = sandboxes::one(&owner, &id.pod).await?;
-        let container = sandbox.and_then(|s| s.containers.into_iter().find(|c| c.id == id));
-        match container.map(|container| container.state) {
-            Some(State::Exited { code, .. }) => Ok(code),
-            _ => Ok(0),
+        let mut changes = owner.changes.subscribe();
+        loop {
+            let sandbox = sandboxes::one(&owner, &id.pod).await?;
+            let container = sandbox.and_then(|s| s.containers.into_iter().find(|c| c.id == id));
+            match container.map(|container| container.state) {
+                Some(State::Exited { code, .. }) => return Ok(code),
+                Some(_) => {}
+                None => return Err(Error::NotFound(format!("container {id}"))),
+            }
+            let _ = changes.recv().await;
         }
     };
     let open = begin(&url, asked, kept.terminal, exited, code).await?;
@@ -148,7 +153,12 @@ where
         };
         tokio::select! {
             said = read_error(error) => {
-                let _ = exited.send(code(outcome(&said)).await);
+                tokio::select! {
+                    code = code(outcome(&said)) => {
+                        let _ = exited.send(code);
+                    }
+                    () = exited.closed() => {}
+                }
             }
             () = exited.closed() => {}
             () = resized => {}
