@@ -68,6 +68,15 @@ struct Shared {
 impl CriRuntime {
     /// Asks the runtime who it is, and begins to follow what it does.
     pub async fn open(client: Client, options: Options) -> Result<Self, Error> {
+        let layout = Layout::look().map_err(failed("cannot look at the machine's cgroups"))?;
+        let runtime = Self::with(client, options, layout).await?;
+        if runtime.0.options.log_file_bytes > 0 {
+            tokio::spawn(logs::rotate(Arc::downgrade(&runtime.0)));
+        }
+        Ok(runtime)
+    }
+
+    async fn with(client: Client, options: Options, layout: Layout) -> Result<Self, Error> {
         let version = client
             .ask(cri::VersionRequest { version: "v1".to_owned() })
             .await
@@ -86,7 +95,6 @@ impl CriRuntime {
             version: version.runtime_version,
             withheld: withheld.collect(),
         };
-        let layout = Layout::look().map_err(failed("cannot look at the machine's cgroups"))?;
         let end = CancellationToken::new();
         let shared = Shared {
             client,
@@ -100,9 +108,6 @@ impl CriRuntime {
         pod_cgroup::prepare(&shared)?;
         let shared = Arc::new(shared);
         tokio::spawn(changes::follow(Arc::downgrade(&shared), end));
-        if shared.options.log_file_bytes > 0 {
-            tokio::spawn(logs::rotate(Arc::downgrade(&shared)));
-        }
         Ok(Self(shared))
     }
 }
@@ -224,3 +229,6 @@ impl Runtime for CriRuntime {
         self.0.changes.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests;

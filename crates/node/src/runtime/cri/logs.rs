@@ -26,7 +26,8 @@ pub(super) async fn rotate(shared: Weak<Shared>) {
     }
 }
 
-async fn look(shared: &Shared) -> Result<(), Error> {
+/// Looks at all of them once.
+pub(super) async fn look(shared: &Shared) -> Result<(), Error> {
     let answer = shared.client.ask(cri::ListContainersRequest { filter: None }).await;
     let all = answer.map_err(super::failed("cannot list the containers"))?.containers;
     let ours = all.into_iter().filter(|container| {

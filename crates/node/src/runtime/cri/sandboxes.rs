@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::sync::Arc;
 
 use super::{Shared, absent, failed, kept, observed, pod_cgroup, refused, refused_with_code, request};
@@ -157,10 +156,8 @@ pub(super) async fn remove(shared: &Arc<Shared>, pod: &PodUid) -> Result<(), Err
         discard(shared, &sandbox.id).await?;
     }
     if let Some(sandbox) = sandboxes.first() {
-        match fs::remove_dir(&sandbox.kept.log_directory) {
-            Err(error) if error.kind() == io::ErrorKind::Other => tracing::debug!(%error, "logs are left"),
-            _ => {}
-        }
+        // Only what is empty: other logs there are not the runtime's.
+        let _ = fs::remove_dir(&sandbox.kept.log_directory);
     }
     shared.limits.lock().retain(|id, _| id.pod != *pod);
     shared.changed(pod);
