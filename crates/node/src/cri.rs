@@ -4,6 +4,7 @@
 //! crates need `protoc` and a gRPC framework at build time, and only a part of the interface is used.
 
 mod grpc;
+#[allow(clippy::struct_excessive_bools, clippy::struct_field_names, reason = "the protocol names its fields")]
 pub(crate) mod messages;
 
 use std::path::PathBuf;

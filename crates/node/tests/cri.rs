@@ -171,7 +171,7 @@ async fn commands_run_in_containers_as_root() {
     let mut session = runtime.exec(&host, &exec).await.unwrap();
     let mut stdin = session.stdin.take().unwrap();
     let sent = "line of many\n".repeat(20_000);
-    let (_, out, err) = tokio::join!(
+    let ((), out, err) = tokio::join!(
         async {
             stdin.write_all(sent.as_bytes()).await.unwrap();
             stdin.shutdown().await.unwrap();

@@ -81,8 +81,8 @@ fn named(reference: &str) -> Result<String, Error> {
     Ok(Reference::parse(reference)?.to_string())
 }
 
-fn spec(image: &str) -> Option<cri::ImageSpec> {
-    Some(cri::ImageSpec { image: image.to_owned(), ..Default::default() })
+fn spec(image: &str) -> cri::ImageSpec {
+    cri::ImageSpec { image: image.to_owned(), ..Default::default() }
 }
 
 fn failed(what: &str, status: Status) -> Error {
@@ -90,7 +90,7 @@ fn failed(what: &str, status: Status) -> Error {
 }
 
 /// Why a pull failed: runtimes say it in the code, or else in their words.
-fn pull_failed(status: Status) -> Error {
+fn pull_failed(status: &Status) -> Error {
     let words = status.to_string();
     let has = |text: &str| status.message.contains(text);
     match status.code {
@@ -131,7 +131,7 @@ fn image(found: &cri::Image, last_used: SystemTime) -> Image {
 
 impl Inner {
     async fn find(&self, name: &str) -> Result<Option<cri::Image>, Error> {
-        let request = cri::ImageStatusRequest { image: spec(name), verbose: false };
+        let request = cri::ImageStatusRequest { image: Some(spec(name)), verbose: false };
         match self.client.ask(request).await {
             Ok(answer) => Ok(answer.image.filter(|image| !image.id.is_empty())),
             Err(status) if status.code == Code::NotFound => Ok(None),
@@ -196,17 +196,17 @@ impl Inner {
         }
         let mut last = None;
         for auth in attempts {
-            let request = cri::PullImageRequest { image: spec(name), auth, sandbox_config: None };
+            let request = cri::PullImageRequest { image: Some(spec(name)), auth, sandbox_config: None };
             match self.client.ask_patiently(request).await {
                 Ok(answer) => return Ok(answer.image_ref),
-                Err(status) => last = Some(pull_failed(status)),
+                Err(status) => last = Some(pull_failed(&status)),
             }
         }
         Err(last.unwrap_or_else(|| Error::NotFound(name.to_owned())))
     }
 
     async fn remove(&self, name: &str) -> Result<(), Error> {
-        match self.client.ask(cri::RemoveImageRequest { image: spec(name) }).await {
+        match self.client.ask(cri::RemoveImageRequest { image: Some(spec(name)) }).await {
             Ok(_) => Ok(()),
             Err(status) if status.code == Code::NotFound => Ok(()),
             Err(status) => Err(failed("cannot remove an image", status)),

@@ -54,7 +54,7 @@ fn refused_pulls_are_told_apart() {
         (Code::Unknown, "no match for platform in manifest sha256:1: not found", "platform"),
         (Code::Unknown, "connection refused", "failed"),
     ] {
-        let error = pull_failed(Status::new(code, words));
+        let error = pull_failed(&Status::new(code, words));
         assert_eq!(kind(&error), is, "{words}");
         assert!(crate::words::in_words(&error).ends_with(words), "{error}");
     }

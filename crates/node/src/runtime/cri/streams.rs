@@ -132,14 +132,14 @@ where
     F: Future<Output = Result<i32, Error>> + Send,
 {
     let io = dial::dial(url, COMMAND_PROTOCOL).await?;
-    let (connection, _incoming, carrier) = spdy::open(io, Role::Client);
+    let (connection, _incoming, work) = spdy::open(io, Role::Client);
     // It is carried from now on: opening a stream waits for that.
-    let carried = tokio::spawn(carrier);
+    let carrying = tokio::spawn(work);
     let opened = open(&connection, asked, terminal).await;
     let (error, open, resize) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            carried.abort();
+            carrying.abort();
             return Err(super::failed("cannot open the streams of the command")(error));
         }
     };
@@ -164,7 +164,7 @@ where
             () = resized => {}
         }
         connection.close().await;
-        let _ = carried.await;
+        let _ = carrying.await;
     });
     Ok(open)
 }
@@ -208,7 +208,8 @@ async fn read_error(stream: Stream) -> Vec<u8> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {
-    status: String,
+    #[serde(rename = "status")]
+    success: String,
     message: String,
     reason: String,
     details: Details,
@@ -237,7 +238,7 @@ fn outcome(said: &[u8]) -> Result<i32, Error> {
         message: String::from_utf8_lossy(said).into_owned(),
         ..Status::default()
     });
-    if status.status == "Success" {
+    if status.success == "Success" {
         return Ok(0);
     }
     if status.reason == "NonZeroExitCode" {
@@ -278,8 +279,8 @@ pub(super) async fn connect(shared: &Arc<Shared>, pod: &PodUid, port: u16) -> Re
     let request = cri::PortForwardRequest { pod_sandbox_id: sandbox.id, port: vec![port.into()] };
     let url = shared.client.ask(request).await.map_err(refused)?.url;
     let io = dial::dial(&url, PORT_PROTOCOL).await?;
-    let (connection, _incoming, carrier) = spdy::open(io, Role::Client);
-    let carried = tokio::spawn(carrier);
+    let (connection, _incoming, work) = spdy::open(io, Role::Client);
+    let carrying = tokio::spawn(work);
     let port = port.to_string();
     let stream = |kind: &'static str| {
         connection.open(Headers::of(&[("streamType", kind), ("port", &port), ("requestID", "0")]))
@@ -293,10 +294,10 @@ pub(super) async fn connect(shared: &Arc<Shared>, pod: &PodUid, port: u16) -> Re
     match opened.await {
         Ok((error, data)) => {
             let said = tokio::spawn(read_error(error));
-            Ok(Box::new(Forwarded::new(data, said, connection, carried)))
+            Ok(Box::new(Forwarded::new(data, said, connection, carrying)))
         }
         Err(error) => {
-            carried.abort();
+            carrying.abort();
             Err(super::failed("cannot open the streams of the port")(error))
         }
     }
