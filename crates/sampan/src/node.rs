@@ -9,17 +9,25 @@ pub(crate) mod join;
 mod network;
 mod request;
 mod rotation;
+pub(crate) mod services;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result, anyhow};
+use ipnet::Ipv4Net;
+use sampan_net::pods::Network;
 use sampan_node::agent::{self, Config};
 use sampan_node::container::Resources;
+use sampan_node::cri::Client as CriClient;
+use sampan_node::image::Images;
+use sampan_node::image::cri::CriImages;
 use sampan_node::image::store::{ImageStore, Options as ImageOptions};
 use sampan_node::registration::machine::Machine;
 use sampan_node::registration::{Settings, object};
+use sampan_node::runtime::Runtime;
+use sampan_node::runtime::cri::{CriRuntime, Options as CriOptions};
 use sampan_node::runtime::native::{NativeRuntime, Options as RuntimeOptions};
 use sampan_node::server::tls::ServerConfig;
 use tokio::net::TcpListener;
@@ -63,30 +71,30 @@ pub(crate) struct Setup<'a> {
     pub(crate) tls: watch::Receiver<Arc<ServerConfig>>,
     /// Addresses of the cluster's DNS, unless the flags name some.
     pub(crate) cluster_dns: Vec<IpAddr>,
+    /// The addresses of services, if this node is to lead there.
+    pub(crate) services: Option<Ipv4Net>,
+}
+
+/// A node that can run.
+pub(crate) struct Prepared {
+    /// The agent's.
+    pub(crate) agent: Config,
+    /// The pod network; none where another's runtime makes it.
+    pub(crate) network: Option<Network>,
 }
 
 /// Makes ready what the node of this machine needs.
-pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
-    let Setup { flags, dir, identity: Identity { name, address }, client, tls, cluster_dns } = setup;
+pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Prepared> {
+    let Setup { flags, dir, identity: Identity { name, address }, client, tls, cluster_dns, services } =
+        setup;
     let listener = bind(flags.kubelet_port).await?;
     let port = listener.local_addr().context("the node's listener has no address")?.port();
     let directory = dir.node();
     private_file::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let images = ImageStore::open(ImageOptions {
-        hosts: Some(flags.registry_config_dir.clone()),
-        ..ImageOptions::new(dir.images())
-    })?;
-    let network = network::open(flags, &directory)?;
-    let runtime = RuntimeOptions {
-        executable: PathBuf::from("/proc/self/exe"),
-        directory: directory.clone(),
-        log_file_bytes: flags.container_log_max_size,
-        log_files: flags.container_log_max_files,
-        limits: limits(&directory)?,
+    let Runs { runtime, images, network } = match &flags.container_runtime_endpoint {
+        Some(endpoint) => by_cri(flags, &directory, endpoint).await?,
+        None => by_itself(flags, dir, &directory, services).await?,
     };
-    let runtime = NativeRuntime::open(runtime, Arc::new(images.clone()), network)
-        .await
-        .context("cannot run containers on this machine")?;
     let settings = Settings {
         labels: flags.labels(),
         taints: flags.register_with_taints.clone(),
@@ -97,11 +105,11 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         name,
         ..Settings::default()
     };
-    Ok(Config {
+    let agent = Config {
         settings,
         client,
-        runtime: Arc::new(runtime),
-        images: Arc::new(images),
+        runtime,
+        images,
         directory,
         static_pods: flags.pod_manifest_path.clone(),
         pod_pids_limit: (flags.pod_max_pids > 0).then_some(flags.pod_max_pids),
@@ -110,7 +118,55 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Config> {
         cluster_domain: flags.cluster_domain.clone(),
         listener,
         tls,
-    })
+    };
+    Ok(Prepared { agent, network })
+}
+
+/// What runs containers, and what it needs.
+struct Runs {
+    runtime: Arc<dyn Runtime>,
+    images: Arc<dyn Images>,
+    network: Option<Network>,
+}
+
+/// By the node itself: nothing is needed.
+async fn by_itself(
+    flags: &NodeFlags,
+    dir: &DataDir,
+    directory: &Path,
+    services: Option<Ipv4Net>,
+) -> Result<Runs> {
+    let images = ImageStore::open(ImageOptions {
+        hosts: Some(flags.registry_config_dir.clone()),
+        ..ImageOptions::new(dir.images())
+    })?;
+    let network = network::open(flags, directory, services)?;
+    let options = RuntimeOptions {
+        executable: PathBuf::from("/proc/self/exe"),
+        directory: directory.to_owned(),
+        log_file_bytes: flags.container_log_max_size,
+        log_files: flags.container_log_max_files,
+        limits: limits(directory)?,
+    };
+    let pods = Arc::new(network::Pods(network.clone()));
+    let runtime = NativeRuntime::open(options, Arc::new(images.clone()), pods)
+        .await
+        .context("cannot run containers on this machine")?;
+    Ok(Runs { runtime: Arc::new(runtime), images: Arc::new(images), network: Some(network) })
+}
+
+/// By containerd or CRI-O, which have images and a network of their own.
+async fn by_cri(flags: &NodeFlags, directory: &Path, endpoint: &str) -> Result<Runs> {
+    let unusable =
+        || format!("the container runtime at {endpoint} (--container-runtime-endpoint) cannot be used");
+    let client = CriClient::new(endpoint).with_context(unusable)?;
+    let options = CriOptions {
+        log_file_bytes: flags.container_log_max_size,
+        log_files: flags.container_log_max_files,
+        limits: limits(directory)?,
+    };
+    let runtime = CriRuntime::open(client.clone(), options).await.with_context(unusable)?;
+    Ok(Runs { runtime: Arc::new(runtime), images: Arc::new(CriImages::new(client)), network: None })
 }
 
 /// What all pods together may have: the memory that is not kept for the rest of the machine.

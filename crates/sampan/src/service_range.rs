@@ -17,6 +17,14 @@ impl ServiceRange {
         self.at(1)
     }
 
+    /// The range, if it is one of IPv4.
+    pub(crate) fn v4(&self) -> Option<ipnet::Ipv4Net> {
+        match self.network {
+            IpAddr::V4(network) => ipnet::Ipv4Net::new(network, self.prefix).ok(),
+            IpAddr::V6(_) => None,
+        }
+    }
+
     /// The address of the cluster's DNS: the tenth, or the second of a range that has no tenth.
     pub(crate) fn dns(&self) -> IpAddr {
         let bits = if self.network.is_ipv4() { 32 } else { 128 };

@@ -51,6 +51,8 @@ use crate::{kubeconfig, logging, node, openapi, private_file, tls, version};
 
 /// The group of all nodes.
 const NODES: &str = "system:nodes";
+/// Whom the keeper of services is.
+const PROXY: &str = "system:kube-proxy";
 
 /// Runs until a signal ends it.
 pub(crate) fn run(options: &Up) -> Result<()> {
@@ -178,7 +180,11 @@ async fn serve(
         Vec::new()
     };
     bootstrap::ensure(&server, &options.service_cluster_ip_range, address.port(), newcomers).await?;
-    let node = if notices::runs_node(options) { Some(node(options, dir, pki, &server).await?) } else { None };
+    let node = if notices::runs_node(options) {
+        Some(node(options, dir, pki, &server, address).await?)
+    } else {
+        None
+    };
     let gathering = tokio::spawn(aggregation::follow(server.clone(), authorization.rbac));
     let keeping = [
         tokio::spawn(sampan_builtins::flow_control::follow(server.clone())),
@@ -248,27 +254,39 @@ async fn serve(
 }
 
 /// The node of this machine, whose client wraps the server itself.
-async fn node(options: &Up, dir: &DataDir, pki: &Pki, server: &Server) -> Result<Node> {
+async fn node(options: &Up, dir: &DataDir, pki: &Pki, server: &Server, api: SocketAddr) -> Result<Node> {
     let identity = node::Identity::of(&options.node, Some(options.listen));
     let authority = pki.authority().as_bytes();
     let (certificate, tls) = Certificate::make(pki, &identity.name, &[identity.address], authority)?;
     let client = clients::client(server, &format!("system:node:{}", identity.name), &[NODES], "node");
     let cluster_dns = vec![options.service_cluster_ip_range.dns()];
-    let setup = node::Setup { flags: &options.node, dir, identity, client, tls, cluster_dns };
-    Ok(Node { config: node::prepare(setup).await?, certificate })
+    let services = options.service_cluster_ip_range.v4();
+    let setup = node::Setup { flags: &options.node, dir, identity, client, tls, cluster_dns, services };
+    let node::Prepared { agent, network } = node::prepare(setup).await?;
+    let proxy = clients::client(server, PROXY, &[], "proxy");
+    Ok(Node { agent, network: network.map(|network| (proxy, network, api)), certificate })
 }
 
 /// What an agent needs, and what keeps that good.
 struct Node {
-    config: sampan_node::agent::Config,
+    agent: sampan_node::agent::Config,
+    /// What leads to services, where this process makes the pods' network: who follows them, and where the API server is.
+    network: Option<(kube::Client, sampan_net::pods::Network, SocketAddr)>,
     certificate: Certificate,
 }
 
 /// Runs the node, if there is one: it ends only by an error, which is returned.
 async fn run_node(node: Option<Node>, pki: &Pki, stop: CancellationToken) -> anyhow::Error {
-    let Some(Node { config, certificate }) = node else { return std::future::pending().await };
+    let Some(Node { agent, network, certificate }) = node else { return std::future::pending().await };
+    let leading = async {
+        match network {
+            Some((client, network, api)) => node::services::follow(client, network, api).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        error = node::run(config, stop) => error,
+        error = node::run(agent, stop) => error,
+        () = leading => anyhow!("the keeper of services has ended"),
         never = certificate.keep(pki) => match never {},
     }
 }

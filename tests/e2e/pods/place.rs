@@ -71,6 +71,10 @@ spec:
     assert_eq!(exec("host", "c", "nc 127.0.0.1 18080"), "here\n");
     assert_eq!(exec("host", "c", "nc 192.168.77.2 18080"), "here\n");
     assert_eq!(rig.get("pod host", "{.status.podIP}"), "192.168.77.2");
+    // The API server listens on the machine's loopback only, and is reached by its service.
+    let reached =
+        "echo | nc -w 2 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT > /dev/null && echo reached";
+    assert_eq!(exec("b", "c", reached), "reached\n");
     assert!(exec("host", "c", "ls /proc").lines().count() > 20, "the machine's processes are seen");
     let uids = rig.uids();
     rig.end(&uids);

@@ -34,6 +34,9 @@ pub(crate) struct NodeFlags {
     /// The cluster's domain, which pods are told
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+    /// Socket of a container runtime that is to run the pods, such as unix:///run/containerd/containerd.sock [default: none, the node runs them itself]
+    #[arg(long, value_name = "URL")]
+    pub(crate) container_runtime_endpoint: Option<String>,
     /// Directory of the manifests of static pods
     #[arg(long, value_name = "DIR")]
     pub(crate) pod_manifest_path: Option<PathBuf>,

@@ -54,7 +54,8 @@ async fn serve(options: &Node, dir: &DataDir, started: Instant) -> Result<()> {
     };
     let (client, rotation) = client(options, dir, config, &name)?;
     let (tls, keeping) = serving(options, dir, &identity, &client, &authorities)?;
-    let setup = Setup { flags: &options.flags, dir, identity, client, tls, cluster_dns: vec![] };
+    let setup =
+        Setup { flags: &options.flags, dir, identity, client, tls, cluster_dns: vec![], services: None };
     let node = super::prepare(setup).await?;
     eprintln!("sampan node ready in {} ms: {name}, {url}", started.elapsed().as_millis());
     let rotated = async {
@@ -65,7 +66,7 @@ async fn serve(options: &Node, dir: &DataDir, started: Instant) -> Result<()> {
     };
     tokio::select! {
         () = ended => Ok(()),
-        error = super::run(node, CancellationToken::new()) => Err(error),
+        error = super::run(node.agent, CancellationToken::new()) => Err(error),
         error = rotated => Err(error),
         error = keeping.run() => Err(error),
     }

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use ipnet::Ipv4Net;
 use sampan_net::pods::{Network, Options, Port};
 use sampan_net::service::Protocol;
 use sampan_node::container::{PodUid, PortMapping};
@@ -17,22 +17,22 @@ use crate::cli::NodeFlags;
 const BRIDGE: &str = "sampan0";
 
 /// Makes the machine ready for pods. It works in the network namespace of the calling thread.
-pub(super) fn open(flags: &NodeFlags, directory: &Path) -> Result<Arc<dyn PodNetwork>> {
+pub(super) fn open(flags: &NodeFlags, directory: &Path, services: Option<Ipv4Net>) -> Result<Network> {
     let options = Options {
         bridge: BRIDGE.into(),
         mtu: None,
         range: flags.pod_cidr,
         not_masqueraded: vec![flags.pod_cidr],
-        service_range: None,
+        service_range: services,
         directory: directory.join("network"),
     };
-    let network = Network::open(options).context(
+    Network::open(options).context(
         "cannot set up the pod network (--pod-cidr is its range of addresses; --no-node runs without a node)",
-    )?;
-    Ok(Arc::new(Pods(network)))
+    )
 }
 
-struct Pods(Network);
+/// The network as the native runtime asks for it.
+pub(super) struct Pods(pub(super) Network);
 
 #[async_trait]
 impl PodNetwork for Pods {

@@ -46,6 +46,7 @@ pub(super) fn sandbox(
         ready: newest.state == cri::PodSandboxState::Ready as i32,
         created_at: time(newest.created_at),
         addresses: addresses.filter_map(|ip| ip.parse().ok()).collect(),
+        resources: None,
         containers,
     })
 }
