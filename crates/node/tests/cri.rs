@@ -333,7 +333,8 @@ async fn limits_hold_and_use_is_told_as_root() {
     let runtime = containerd.open().await;
     let mut pod = containerd.sandbox("limits");
     pod.resources.memory_limit_bytes = Some(96 << 20);
-    runtime.start_sandbox(&pod).await.unwrap();
+    let sandbox = runtime.start_sandbox(&pod).await.unwrap();
+    assert_eq!(sandbox.resources.as_ref(), Some(&pod.resources));
     let limit = |below: &str| {
         let text = containerd.cgroup_file(&pod.uid, below, "memory.limit_in_bytes", "memory.max");
         text.parse::<u64>().unwrap_or(0)
@@ -361,6 +362,7 @@ async fn limits_hold_and_use_is_told_as_root() {
     let whole = Resources { memory_limit_bytes: Some(128 << 20), ..Resources::default() };
     runtime.update_sandbox_resources(&pod.uid, &whole).await.unwrap();
     assert_eq!(limit(""), 128 << 20);
+    assert_eq!(runtime.sandbox(&pod.uid).await.unwrap().unwrap().resources, Some(whole));
 
     said(&containerd, &main, "written").await;
     let used = || async {

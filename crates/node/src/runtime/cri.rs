@@ -60,6 +60,8 @@ struct Shared {
     /// Limits that running containers were given after they were made. The protocol tells them only in newer versions; a node that
     /// forgets them sets them again.
     limits: Mutex<HashMap<ContainerId, Resources>>,
+    /// The same of pods as a whole.
+    pod_limits: Mutex<HashMap<PodUid, Resources>>,
     changes: broadcast::Sender<PodUid>,
     /// Ends whoever follows the runtime.
     _end: DropGuard,
@@ -101,6 +103,7 @@ impl CriRuntime {
             about,
             layout,
             limits: Mutex::default(),
+            pod_limits: Mutex::default(),
             changes: broadcast::channel(CHANGES).0,
             options,
             _end: end.clone().drop_guard(),
@@ -197,7 +200,10 @@ impl Runtime for CriRuntime {
 
     async fn update_sandbox_resources(&self, pod: &PodUid, resources: &Resources) -> Result<(), Error> {
         let sandbox = sandboxes::newest(&self.0, pod).await?;
-        pod_cgroup::limit(&self.0, &sandbox.kept.cgroup, resources, true).await
+        pod_cgroup::limit(&self.0, &sandbox.kept.cgroup, resources, true).await?;
+        self.0.pod_limits.lock().insert(pod.clone(), resources.clone());
+        self.0.changed(pod);
+        Ok(())
     }
 
     async fn exec(&self, id: &ContainerId, command: &ExecConfig) -> Result<Session, Error> {

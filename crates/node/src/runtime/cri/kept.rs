@@ -25,6 +25,7 @@ pub(super) struct Sandbox {
     pub(super) host_pid: bool,
     pub(super) host_ipc: bool,
     pub(super) share_process: bool,
+    pub(super) resources: Resources,
 }
 
 impl Sandbox {
@@ -37,6 +38,7 @@ impl Sandbox {
             host_pid: config.namespaces.host_pid,
             host_ipc: config.namespaces.host_ipc,
             share_process: config.namespaces.share_process,
+            resources: config.resources.clone(),
         }
     }
 }

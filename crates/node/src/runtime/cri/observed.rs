@@ -26,10 +26,11 @@ pub(super) fn container_id(
     Some(ContainerId { pod, name: metadata.name.clone(), attempt: metadata.attempt })
 }
 
-/// A pod, of its newest sandbox and the containers of all its sandboxes.
+/// A pod, of its newest sandbox and the containers of all its sandboxes. `limits` are those it was given after it was made.
 pub(super) fn sandbox(
     uid: &PodUid,
     newest: &cri::PodSandboxStatus,
+    limits: Option<Resources>,
     mut containers: Vec<Container>,
 ) -> Option<Sandbox> {
     let metadata = newest.metadata.as_ref()?;
@@ -46,7 +47,7 @@ pub(super) fn sandbox(
         ready: newest.state == cri::PodSandboxState::Ready as i32,
         created_at: time(newest.created_at),
         addresses: addresses.filter_map(|ip| ip.parse().ok()).collect(),
-        resources: None,
+        resources: Some(limits.unwrap_or(kept.resources)),
         containers,
     })
 }

@@ -83,7 +83,8 @@ async fn describe(shared: &Shared, uid: &PodUid, newest: &Found) -> Result<Optio
         let limits = id.and_then(|id| shared.limits.lock().get(&id).cloned());
         containers.extend(observed::container(&status, limits.as_ref()));
     }
-    Ok(observed::sandbox(uid, &status, containers))
+    let limits = shared.pod_limits.lock().get(uid).cloned();
+    Ok(observed::sandbox(uid, &status, limits, containers))
 }
 
 pub(super) async fn start(shared: &Arc<Shared>, config: &SandboxConfig) -> Result<Sandbox, Error> {
@@ -102,6 +103,8 @@ pub(super) async fn start(shared: &Arc<Shared>, config: &SandboxConfig) -> Resul
             discard(shared, &sandbox.id).await?;
         }
     }
+    // What the new one has is in its own configuration.
+    shared.pod_limits.lock().remove(&config.uid);
     let attempt = before.iter().map(|sandbox| sandbox.metadata.attempt + 1).max().unwrap_or(0);
     pod_cgroup::make(shared, config).await?;
     fs::create_dir_all(&config.log_directory).map_err(failed("cannot make the pod's directory of logs"))?;
@@ -160,6 +163,7 @@ pub(super) async fn remove(shared: &Arc<Shared>, pod: &PodUid) -> Result<(), Err
         let _ = fs::remove_dir(&sandbox.kept.log_directory);
     }
     shared.limits.lock().retain(|id, _| id.pod != *pod);
+    shared.pod_limits.lock().remove(pod);
     shared.changed(pod);
     Ok(())
 }

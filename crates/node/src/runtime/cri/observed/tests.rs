@@ -105,11 +105,12 @@ fn sandboxes_have_addresses_unless_they_are_the_hosts() {
             ..kept::Sandbox::default()
         })]),
     };
-    let found = sandbox(&uid, &status(false), Vec::new()).unwrap();
+    let found = sandbox(&uid, &status(false), None, Vec::new()).unwrap();
+    assert_eq!(found.resources, Some(Resources::default()));
     let addresses: [IpAddr; 2] = ["10.88.0.4".parse().unwrap(), "fd00::4".parse().unwrap()];
     assert_eq!((found.ready, found.created_at, found.addresses.as_slice()), (true, at(5), &addresses[..]));
-    assert_eq!(sandbox(&uid, &status(true), Vec::new()).unwrap().addresses, [] as [IpAddr; 0]);
+    assert_eq!(sandbox(&uid, &status(true), None, Vec::new()).unwrap().addresses, [] as [IpAddr; 0]);
     let mut ended = status(false);
     ended.state = cri::PodSandboxState::NotReady as i32;
-    assert!(!sandbox(&uid, &ended, Vec::new()).unwrap().ready);
+    assert!(!sandbox(&uid, &ended, None, Vec::new()).unwrap().ready);
 }
