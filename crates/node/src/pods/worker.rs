@@ -385,6 +385,13 @@ impl Worker {
             Action::StopSandbox => self
                 .spawn(Job::Sandbox, async move { Outcome::Runtime(parts.runtime.stop_sandbox(&uid).await) }),
             Action::StartContainer(id) => {
+                // It counts from its beginning: a container may have ended again before its start is told of. The first start is none of a container that keeps ending,
+                // and one that did not come about is tried again by its own delays.
+                let job = Job::Container(id.clone());
+                let memory = self.memory.container_mut(&id.name);
+                if id.attempt > 0 && memory.problem.is_none() && !self.under_way.contains_key(&job) {
+                    memory.crashes.tried(now);
+                }
                 let ips = self.sandbox.as_ref().map(|s| s.addresses.clone()).unwrap_or_default();
                 self.spawn(Job::Container(id.clone()), async move {
                     Outcome::Started(start::container(&parts, &pod, &id, &ips).await)
@@ -469,10 +476,6 @@ impl Worker {
             Outcome::Started(Ok(id)) => {
                 let memory = self.memory.container_mut(&id.name);
                 memory.problem = None;
-                // The first start is none of a container that keeps ending.
-                if id.attempt > 0 {
-                    memory.crashes.tried(now);
-                }
             }
             Outcome::Started(Err(failed)) => self.start_failed(job, failed, now),
             Outcome::Runtime(Ok(())) => {}
