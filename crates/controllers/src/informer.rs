@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::work_queue::WorkQueue;
+
 /// Namespace (empty for what has none) and name.
 pub(crate) type ObjectKey = (String, String);
 
@@ -64,6 +66,16 @@ impl<K: Object> Informer<K> {
             handler(None, Some(&object));
         }
         handlers.push(Box::new(handler));
+    }
+
+    /// Gives every object that comes or changes a turn in a queue, by its name: for kinds without namespaces.
+    pub(crate) fn names_to(&self, queue: &WorkQueue<String>) {
+        let sink = queue.clone();
+        self.on_change(move |_, now| {
+            if let Some(name) = now.and_then(|object| object.meta().name.clone()) {
+                sink.add(name);
+            }
+        });
     }
 
     /// Waits until everything was seen once.

@@ -70,12 +70,7 @@ pub(crate) fn start(context: Context, informers: &mut Informers) -> BoxFuture<'s
 
 async fn run(context: Context, root_ca: String, namespaces: Informer<Namespace>, maps: Informer<ConfigMap>) {
     let queue = WorkQueue::<String>::new(context.name, context.metrics());
-    let sink = queue.clone();
-    namespaces.on_change(move |_, now| {
-        if let Some(name) = now.and_then(|namespace| namespace.metadata.name.clone()) {
-            sink.add(name);
-        }
-    });
+    namespaces.names_to(&queue);
     let sink = queue.clone();
     maps.on_change(move |before, now| {
         if let Some(before) = before

@@ -24,7 +24,7 @@ use crate::objects::{Fetcher, Objects};
 use crate::pods::manager::{Admission, Manager};
 use crate::pods::parts::{NodeFacts, Parts, Reporter};
 use crate::pods::roster::Roster;
-use crate::pressure::{self, State, thresholds::Thresholds};
+use crate::pressure::{self, State};
 use crate::probe::metrics::Metrics;
 use crate::registration::{self, Settings, machine::Machine, object};
 use crate::reporter::ApiReporter;
@@ -59,8 +59,6 @@ pub struct Config {
     pub static_pods: Option<PathBuf>,
     /// The most processes of a pod; `None` has no limit.
     pub pod_pids_limit: Option<i64>,
-    /// Below how much of something pods are evicted.
-    pub thresholds: Thresholds,
     /// Addresses of the cluster's DNS.
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's domain.
@@ -103,9 +101,7 @@ pub fn pods_directory(node: &Path) -> PathBuf {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let machine = Machine::read(&config.directory).map_err(Error::Machine)?;
     let facts = Arc::new(facts(&config, &machine));
-    let Config {
-        settings, client, runtime, images, directory, static_pods, thresholds, listener, tls, ..
-    } = config;
+    let Config { settings, client, runtime, images, directory, static_pods, listener, tls, .. } = config;
     let name: Arc<str> = settings.name.as_str().into();
     let mut metrics = Registry::default();
 
@@ -143,7 +139,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let keeper = pressure::Keeper {
         machine,
         data: directory.clone(),
-        thresholds,
+        thresholds: settings.thresholds.clone(),
         runtime: Arc::clone(&runtime),
         images: Arc::clone(&images),
         pods: roster.clone(),

@@ -98,6 +98,7 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Prepared> {
     let settings = Settings {
         labels: flags.labels(),
         taints: flags.register_with_taints.clone(),
+        thresholds: flags.eviction_hard.clone(),
         addresses: vec![address],
         port,
         max_pods: flags.max_pods,
@@ -113,7 +114,6 @@ pub(crate) async fn prepare(setup: Setup<'_>) -> Result<Prepared> {
         directory,
         static_pods: flags.pod_manifest_path.clone(),
         pod_pids_limit: (flags.pod_max_pids > 0).then_some(flags.pod_max_pids),
-        thresholds: flags.eviction_hard.clone(),
         cluster_dns: if flags.cluster_dns.is_empty() { cluster_dns } else { flags.cluster_dns.clone() },
         cluster_domain: flags.cluster_domain.clone(),
         listener,
@@ -146,7 +146,7 @@ async fn by_itself(
         directory: directory.to_owned(),
         log_file_bytes: flags.container_log_max_size,
         log_files: flags.container_log_max_files,
-        limits: limits(directory)?,
+        limits: limits(flags, directory)?,
     };
     let pods = Arc::new(network::Pods(network.clone()));
     let runtime = NativeRuntime::open(options, Arc::new(images.clone()), pods)
@@ -163,16 +163,17 @@ async fn by_cri(flags: &NodeFlags, directory: &Path, endpoint: &str) -> Result<R
     let options = CriOptions {
         log_file_bytes: flags.container_log_max_size,
         log_files: flags.container_log_max_files,
-        limits: limits(directory)?,
+        limits: limits(flags, directory)?,
     };
     let runtime = CriRuntime::open(client.clone(), options).await.with_context(unusable)?;
     Ok(Runs { runtime: Arc::new(runtime), images: Arc::new(CriImages::new(client)), network: None })
 }
 
 /// What all pods together may have: the memory that is not kept for the rest of the machine.
-fn limits(directory: &Path) -> Result<Resources> {
+fn limits(flags: &NodeFlags, directory: &Path) -> Result<Resources> {
     let machine = Machine::read(directory).context("cannot read what this machine has")?;
-    let allocatable = object::allocatable_of(&Settings::default(), &machine);
+    let settings = Settings { thresholds: flags.eviction_hard.clone(), ..Settings::default() };
+    let allocatable = object::allocatable_of(&settings, &machine);
     let memory = allocatable.get("memory").and_then(|text| text.0.parse::<sampan_model::Quantity>().ok());
     Ok(Resources { memory_limit_bytes: memory.map(sampan_model::Quantity::value), ..Resources::default() })
 }

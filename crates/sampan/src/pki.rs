@@ -17,8 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use time::OffsetDateTime;
 
 use crate::private_file;
@@ -103,15 +101,6 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
 pub(crate) fn first_certificate(pem: &str) -> Option<rustls_pki_types::CertificateDer<'static>> {
     use rustls_pki_types::pem::PemObject as _;
     rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()
-}
-
-/// A certificate as PEM.
-pub(crate) fn pem(der: &[u8]) -> String {
-    let text = BASE64_STANDARD.encode(der);
-    let lines = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line));
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    lines.for_each(|line| pem.extend([&*line, "\n"]));
-    pem + "-----END CERTIFICATE-----\n"
 }
 
 #[cfg(test)]

@@ -143,6 +143,7 @@ async fn serve(
     let mut registry = Registry::default();
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let metrics = Metrics::register(&mut registry, &format!("apiserver-{hostname}"));
+    let counted = (!options.no_controllers).then(|| workloads::Metrics::register(&mut registry));
     let authentication =
         authentication::Setup::new(&options.authentication, pki, Arc::clone(&store), &url, &metrics)?;
     let authorization = authorization::of(&options.authorization, &store, &metrics)?;
@@ -202,11 +203,17 @@ async fn serve(
         tokio::spawn(encryption::follow(encryption, file.clone(), Arc::clone(&kept)));
     }
     let connections = limits::connections(open_files);
-    let workloads = workloads::run(options, &server, &hostname, pki, stop.clone());
+    let workloads =
+        counted.map(|metrics| workloads::run(options, &server, &hostname, pki, metrics, stop.clone()));
     let serving =
         sampan_apiserver::listener::serve(listener, Arc::clone(&tls), server, connections, stop.clone());
     let mut listening = tokio::spawn(serving);
-    let mut controlling = tokio::spawn(workloads);
+    let mut controlling = tokio::spawn(async {
+        match workloads {
+            Some(workloads) => workloads.await,
+            None => std::future::pending().await,
+        }
+    });
     let path = dir.admin_kubeconfig();
     private_file::write(&path, kubeconfig::text(&url, pki.authority(), &pki.admin).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;

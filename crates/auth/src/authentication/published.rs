@@ -139,10 +139,11 @@ fn certificates(texts: &[&str], now: Timestamp) -> String {
             }
         }
     }
-    found.iter().map(pem).collect()
+    found.iter().map(|certificate| pem(certificate)).collect()
 }
 
-fn pem(certificate: &CertificateDer<'_>) -> String {
+/// A certificate as PEM.
+pub fn pem(certificate: &[u8]) -> String {
     let encoded = STANDARD.encode(certificate);
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     let mut rest = encoded.as_str();

@@ -60,12 +60,7 @@ pub(crate) fn start(context: Context, informers: &mut Informers) -> BoxFuture<'s
 
 async fn run(context: Context, requests: Informer<CertificateSigningRequest>) {
     let queue = WorkQueue::<String>::new(context.name, context.metrics());
-    let sink = queue.clone();
-    requests.on_change(move |_, now| {
-        if let Some(name) = now.and_then(|request| request.metadata.name.clone()) {
-            sink.add(name);
-        }
-    });
+    requests.names_to(&queue);
     requests.synced().await;
     let again = queue.clone();
     let reconcile = async |name: String| {

@@ -138,7 +138,29 @@ fn parse(text: &str) -> Result<Amount, String> {
     u64::try_from(quantity.value()).map(Amount::Absolute).map_err(|_| format!("{text} must be positive"))
 }
 
+impl Amount {
+    /// In bytes or pieces, of so many.
+    fn of(self, all: u64) -> u64 {
+        match self {
+            Self::Absolute(amount) => amount,
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a share of a positive number, which need not be exact"
+            )]
+            Self::Percent(percent) => (all as f64 * percent / 100.0) as u64,
+        }
+    }
+}
+
 impl Thresholds {
+    /// How much of something there is to be, of so much; 0 if nothing is said of it.
+    pub fn of(&self, signal: Signal, all: u64) -> u64 {
+        let of = self.0.iter().find(|threshold| threshold.signal == signal);
+        of.map_or(0, |threshold| threshold.amount.of(all))
+    }
+
     /// What is short, in the order in which it is to be mended.
     pub fn short(&self, machine: &Machine, free: &Free) -> Vec<Short> {
         let look = |threshold: &Threshold| {
@@ -148,16 +170,7 @@ impl Thresholds {
                 Signal::Inodes => (free.inodes, free.inodes_total),
                 Signal::Processes => (free.processes, free.processes_total),
             };
-            let wanted = match threshold.amount {
-                Amount::Absolute(amount) => amount,
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss,
-                    reason = "a share of a positive number, which need not be exact"
-                )]
-                Amount::Percent(percent) => (all as f64 * percent / 100.0) as u64,
-            };
+            let wanted = threshold.amount.of(all);
             (available < wanted).then_some(Short { signal: threshold.signal, wanted, available })
         };
         self.0.iter().filter_map(look).collect()

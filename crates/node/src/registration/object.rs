@@ -14,14 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::machine::Machine;
 use crate::image::Image;
 use crate::pressure::State;
+use crate::pressure::thresholds::{Signal, Thresholds};
 use crate::runtime::About;
 use crate::status::time;
 
 /// The most images that are told, as the kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
-/// The kubelet's `evictionHard`: what pods are not to have.
-const LEAST_MEMORY_BYTES: u64 = 100 << 20;
-const LEAST_DISK_PERCENT: u64 = 10;
 
 /// What is said of a node besides what the machine is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +36,8 @@ pub struct Settings {
     pub port: u16,
     /// The most pods.
     pub max_pods: u32,
+    /// Below how much of something pods are evicted: what they are not to have.
+    pub thresholds: Thresholds,
     /// What is kept for the system, by resource.
     pub reserved: BTreeMap<String, u64>,
     /// The version that it says it is, such as `v1.36.2`.
@@ -144,8 +144,8 @@ fn allocatable(settings: &Settings, capacity: &BTreeMap<String, u64>) -> BTreeMa
     let huge: u64 =
         capacity.iter().filter(|(name, _)| name.starts_with("hugepages-")).map(|(_, bytes)| bytes).sum();
     let kept = |name: &str, amount: u64| match name {
-        "memory" => LEAST_MEMORY_BYTES.saturating_add(huge),
-        "ephemeral-storage" => amount / 100 * LEAST_DISK_PERCENT,
+        "memory" => settings.thresholds.of(Signal::Memory, amount).saturating_add(huge),
+        "ephemeral-storage" => settings.thresholds.of(Signal::Disk, amount),
         _ => 0,
     };
     let left = |(name, amount): (&String, &u64)| {

@@ -10,7 +10,7 @@ use super::route::Of;
 use crate::container::ContainerId;
 use crate::logs::{self, Alive, Log, Options};
 use crate::runtime::{Container, State};
-use crate::stream::chain;
+use crate::words::in_words;
 
 /// Answers with a log.
 pub(super) async fn answer(server: &Server, of: &Of, query: &str) -> Answer {
@@ -32,7 +32,7 @@ pub(super) async fn answer(server: &Server, of: &Of, query: &str) -> Answer {
     }
     let containers = match server.0.runtime.sandbox(&found.uid).await {
         Ok(sandbox) => sandbox.map_or_else(Vec::new, |sandbox| sandbox.containers),
-        Err(error) => return answer::text(StatusCode::BAD_REQUEST, &chain(&error)),
+        Err(error) => return answer::text(StatusCode::BAD_REQUEST, &in_words(&error)),
     };
     let status = status_of(&found.pod, &of.container);
     let id = match choose(&of.pod, &of.container, status, &containers, options.previous) {

@@ -66,7 +66,7 @@ struct Using {
 async fn all(server: &Server) -> (Vec<Using>, bool) {
     let (mut list, mut complete) = (Vec::new(), true);
     let sandboxes = server.0.runtime.sandboxes().await.unwrap_or_else(|error| {
-        tracing::warn!(error = %crate::stream::chain(&error), "the runtime does not say what runs");
+        tracing::warn!(error = %crate::words::in_words(&error), "the runtime does not say what runs");
         complete = false;
         Vec::new()
     });

@@ -13,9 +13,10 @@ use super::route::Of;
 use super::{Head, Server};
 use crate::container::ContainerId;
 use crate::runtime::{Container, ExecConfig, State, Wanted};
+use crate::stream::port_forward;
 use crate::stream::remote_command::{self, Options, What};
 use crate::stream::upgrade::{self, ACCEPTED_PROTOCOLS, Refusal, Upgrade};
-use crate::stream::{chain, port_forward};
+use crate::words::in_words;
 
 /// Most bytes that `/run` answers with.
 const MAX_RUN_BYTES: u64 = 4 << 20;
@@ -68,7 +69,7 @@ pub(super) async fn port_forward(server: &Server, request: Head, of: &Of, query:
     let Some(found) = find(server, of) else { return missing_pod() };
     let ready = match server.0.runtime.sandbox(&found.uid).await {
         Ok(sandbox) => sandbox.is_some_and(|sandbox| sandbox.ready),
-        Err(error) => return failed(&chain(&error)),
+        Err(error) => return failed(&in_words(&error)),
     };
     if !ready {
         return failed(&format!("pod not found ({:?})", found.full_name()));
@@ -110,7 +111,7 @@ pub(super) async fn run(server: &Server, of: &Of, query: &str) -> Answer {
     let config = ExecConfig { command, terminal: false, wanted };
     let mut session = match server.0.runtime.exec(&id, &config).await {
         Ok(session) => session,
-        Err(error) => return failed(&chain(&error)),
+        Err(error) => return failed(&in_words(&error)),
     };
     let (stdout, stderr) = join(all(session.stdout.take()), all(session.stderr.take())).await;
     match (&mut session.exit).await {
@@ -118,7 +119,7 @@ pub(super) async fn run(server: &Server, of: &Of, query: &str) -> Answer {
         Ok(Ok(code)) => {
             failed(&format!("command '{line}' exited with {code}: {}", String::from_utf8_lossy(&stderr)))
         }
-        Ok(Err(error)) => failed(&chain(&error)),
+        Ok(Err(error)) => failed(&in_words(&error)),
         Err(_) => failed("the container runtime lost the command"),
     }
 }

@@ -53,7 +53,7 @@ impl Target {
             format!("error forwarding port {port} to pod {name}, uid {pod}: {why}")
         };
         let connected = self.runtime.connect(&self.pod, port).await;
-        let mut far = connected.map_err(|error| failed(super::chain(&error)))?;
+        let mut far = connected.map_err(|error| failed(crate::words::in_words(&error)))?;
         match tokio::io::copy_bidirectional_with_sizes(near, &mut far, CHUNK_BYTES, CHUNK_BYTES).await {
             // What the system does not say, a runtime does: only now it knows that nothing listens.
             Err(error) if error.kind() == std::io::ErrorKind::Other => Err(failed(error.to_string())),

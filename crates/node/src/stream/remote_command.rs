@@ -82,7 +82,7 @@ impl What {
             What::Exec(_) => "error executing command in container",
             What::Attach => "error attaching to container",
         };
-        Outcome::Failed(format!("{what}: {}", crate::stream::chain(error)))
+        Outcome::Failed(format!("{what}: {}", crate::words::in_words(error)))
     }
 
     fn ended(&self, code: i32) -> Outcome {

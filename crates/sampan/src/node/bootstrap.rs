@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use rcgen::KeyPair;
+use sampan_auth::authentication::published::pem;
 use serde_json::json;
 
 use super::credentials;
@@ -127,7 +128,7 @@ fn is_good(info: &AuthInfo, now: Timestamp) -> Result<bool> {
 /// The kubeconfig of a node that shows what is in this file, and asks the same server as `bootstrap`. It is JSON, which is YAML.
 fn text(bootstrap: &kube::Config, credentials: &Path) -> Result<String> {
     let credentials = std::path::absolute(credentials).context("the data directory has no absolute path")?;
-    let authorities: String = bootstrap.root_cert.iter().flatten().map(|der| pki::pem(der)).collect();
+    let authorities: String = bootstrap.root_cert.iter().flatten().map(|der| pem(der)).collect();
     let mut cluster = json!({"server": bootstrap.cluster_url.to_string()});
     if !authorities.is_empty() {
         cluster["certificate-authority-data"] = BASE64_STANDARD.encode(authorities).into();

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use jiff::Timestamp;
+use sampan_auth::authentication::published::pem;
 use sampan_node::server::tls;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ use crate::cli::Node;
 use crate::data_dir::DataDir;
 use crate::pki::{Pki, ServerNames};
 use crate::up::{limits, signals};
-use crate::{logging, pki, private_file};
+use crate::{logging, private_file};
 
 /// Runs until a signal ends it.
 pub(crate) fn run(options: &Node) -> Result<()> {
@@ -50,7 +51,7 @@ async fn serve(options: &Node, dir: &DataDir, started: Instant) -> Result<()> {
     let url = config.cluster_url.to_string();
     let authorities = match &options.client_ca_file {
         Some(file) => read(file)?,
-        None => config.root_cert.iter().flatten().flat_map(|der| pki::pem(der).into_bytes()).collect(),
+        None => config.root_cert.iter().flatten().flat_map(|der| pem(der).into_bytes()).collect(),
     };
     let (client, rotation) = client(options, dir, config, &name)?;
     let (tls, keeping) = serving(options, dir, &identity, &client, &authorities)?;

@@ -11,6 +11,7 @@ use rcgen::{
     SanType, SerialNumber, SigningKey as _, SubjectPublicKeyInfo,
 };
 use rustls::crypto::aws_lc_rs;
+use sampan_auth::authentication::published::pem;
 use sampan_controllers::Order;
 use time::OffsetDateTime;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -66,7 +67,7 @@ fn signed(authority: &Authority, order: &Order<'_>) -> Result<String> {
         return Ok(made.pem());
     }
     let der = with_subject(made.der(), info.subject.as_raw(), authority.issuer().key())?;
-    Ok(super::pem(&der))
+    Ok(pem(&der))
 }
 
 /// The certificate with another subject. rcgen knows one value of each attribute, and subjects have several organizations (groups).

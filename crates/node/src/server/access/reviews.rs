@@ -46,7 +46,7 @@ fn remembered<K: Hash + Eq, V: Clone>(cache: &Cache<K, (Instant, V)>, key: &K) -
 }
 
 fn failed(error: &kube::Error) -> Error {
-    Error(crate::stream::chain(error))
+    Error(crate::words::in_words(error))
 }
 
 #[async_trait]
